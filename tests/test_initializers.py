@@ -1,0 +1,43 @@
+"""Initial weights: the variances and orthogonality that the papers promise."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scratchgan.initializers import glorot, he, normal, orthogonal
+
+RNG = np.random.default_rng
+
+
+@pytest.mark.parametrize("shape, fan_in, fan_out", [((400, 300), 400, 300), ((3, 3, 40, 50), 360, 450)])
+def test_variances(shape, fan_in, fan_out):
+    def deviation(initialize):
+        W = initialize(shape, RNG(0))
+        assert W.dtype == np.float32 and W.shape == shape
+        assert abs(W.mean()) < 0.02 * W.std()
+        return W.std()
+
+    assert deviation(he) == pytest.approx((2 / fan_in) ** 0.5, rel=0.02)
+    assert deviation(glorot) == pytest.approx((2 / (fan_in + fan_out)) ** 0.5, rel=0.02)
+    assert deviation(normal) == pytest.approx(0.02, rel=0.02)
+
+
+def test_glorot_is_bounded():
+    assert np.abs(glorot((20, 30), RNG(0))).max() <= (6 / 50) ** 0.5
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(1, 6), min_size=2, max_size=4).map(tuple))
+def test_orthogonal(shape):
+    W = orthogonal(shape, RNG(0), gain=2.0).reshape(-1, shape[-1]).astype(np.float64) / 2
+    gram = W.T @ W if W.shape[0] >= W.shape[1] else W @ W.T
+    np.testing.assert_allclose(gram, np.eye(len(gram)), atol=1e-6)
+
+
+def test_he_keeps_the_variance_through_relu_layers():
+    rng = RNG(0)
+    x = rng.standard_normal((200, 256))
+    for _ in range(10):
+        x = np.maximum(x @ he((256, 256), rng), 0)
+    assert 0.5 < 2 * x.var() / 1 < 4  # 10 layers; a factor of sqrt(2) too little would leave 1/1024
