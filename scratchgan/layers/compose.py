@@ -1,0 +1,126 @@
+"""Layers made of layers: Sequential, Residual, Concat."""
+
+from scratchgan import xp
+from scratchgan.layers.base import Layer, add, check
+
+
+class Sequential(Layer):
+    """y = f_n(... f_2(f_1(x))): one layer after the other. With no layers it is the identity."""
+
+    def __init__(self, *layers):
+        for layer in layers:
+            if not isinstance(layer, Layer):
+                raise TypeError(f"Sequential takes layers, and got {layer!r}: write Sequential(a, b, ...)")
+        self.layers = layers
+
+    def __repr__(self):
+        return f"Sequential of {len(self.layers)} layers"
+
+    def children(self):
+        return [(str(index), layer) for index, layer in enumerate(self.layers)]
+
+    def forward(self, x, train=True):
+        tapes = []
+        for layer in self.layers:
+            x, tape = layer.forward(x, train)
+            tapes.append(tape)
+        return x, tapes
+
+    def backward(self, tapes, dy, grads=True):
+        for layer, tape in zip(reversed(self.layers), reversed(tapes), strict=True):
+            dy = layer.backward(tape, dy, grads)
+        return dy
+
+    def double_backward(self, tapes, dy, ddx, grads=True):
+        # 1. Down: the upstream gradient that each layer's backward was given.
+        dys = [dy]
+        for layer, tape in zip(self.layers[:0:-1], tapes[:0:-1], strict=True):
+            dys.append(layer.backward(tape, dys[-1], grads=False))
+        dys.reverse()
+        # 2. Up: carry ddx to the output, and collect how each layer's backward bends with its input.
+        bends = []
+        for layer, tape, layer_dy in zip(self.layers, tapes, dys, strict=False):  # no layers: no dys are used
+            ddx, bend = layer.double_backward(tape, layer_dy, ddx, grads)
+            bends.append(bend)
+        # 3. Down: a bend is a gradient at an inner activation, and goes back to x as any gradient does.
+        bend = None
+        for layer, tape, layer_bend in zip(reversed(self.layers), reversed(tapes), reversed(bends), strict=True):
+            if bend is not None:
+                bend = layer.backward(tape, bend, grads)
+            bend = add(bend, layer_bend)
+        return ddx, bend
+
+
+class Residual(Layer):
+    """y = body(x) + shortcut(x), the shortcut being x itself unless it is given (He et al. 2016, eq. 1 and 2)."""
+
+    def __init__(self, body, shortcut=None):
+        self.body = body
+        self.shortcut = Sequential() if shortcut is None else shortcut
+
+    def __repr__(self):
+        return f"Residual({self.body!r})"
+
+    def forward(self, x, train=True):
+        y, body_tape = self.body.forward(x, train)
+        around, shortcut_tape = self.shortcut.forward(x, train)
+        return check(self, "body(x)", y, around.shape) + around, (body_tape, shortcut_tape)
+
+    def backward(self, tape, dy, grads=True):
+        body_tape, shortcut_tape = tape
+        return self.body.backward(body_tape, dy, grads) + self.shortcut.backward(shortcut_tape, dy, grads)
+
+    def double_backward(self, tape, dy, ddx, grads=True):
+        body_tape, shortcut_tape = tape
+        body_ddy, body_bend = self.body.double_backward(body_tape, dy, ddx, grads)
+        shortcut_ddy, shortcut_bend = self.shortcut.double_backward(shortcut_tape, dy, ddx, grads)
+        return body_ddy + shortcut_ddy, add(body_bend, shortcut_bend)
+
+
+class Concat(Layer):
+    """y = [f_1(x), f_2(x), ...]: several layers on one input, their outputs side by side along the last axis.
+
+    `Concat(Sequential(), f)` keeps x beside f(x).
+    """
+
+    def __init__(self, *branches):
+        if not branches:
+            raise ValueError("Concat needs at least one branch")
+        self.branches = branches
+
+    def __repr__(self):
+        return f"Concat of {len(self.branches)} branches"
+
+    def children(self):
+        return [(str(index), branch) for index, branch in enumerate(self.branches)]
+
+    def forward(self, x, train=True):
+        ys, tapes = zip(*[branch.forward(x, train) for branch in self.branches], strict=True)
+        for y in ys:
+            check(self, "a branch's output", y, ys[0].shape[:-1] + y.shape[-1:], ys[0].dtype)
+        return xp.concatenate(ys, axis=-1), (tapes, [y.shape[-1] for y in ys])
+
+    def split(self, dy, widths):
+        """Cut dy along its last axis into one piece per branch."""
+        check(self, "dy", dy, dy.shape[:-1] + (sum(widths),))
+        pieces, start = [], 0
+        for width in widths:
+            pieces.append(xp.ascontiguousarray(dy[..., start : start + width]))
+            start += width
+        return pieces
+
+    def backward(self, tape, dy, grads=True):
+        tapes, widths = tape
+        dx = None
+        for branch, branch_tape, piece in zip(self.branches, tapes, self.split(dy, widths), strict=True):
+            dx = add(dx, branch.backward(branch_tape, piece, grads))
+        return dx
+
+    def double_backward(self, tape, dy, ddx, grads=True):
+        tapes, widths = tape
+        ddys, bend = [], None
+        for branch, branch_tape, piece in zip(self.branches, tapes, self.split(dy, widths), strict=True):
+            ddy, branch_bend = branch.double_backward(branch_tape, piece, ddx, grads)
+            ddys.append(ddy)
+            bend = add(bend, branch_bend)
+        return xp.concatenate(ddys, axis=-1), bend

@@ -1,0 +1,72 @@
+"""Dense and Embedding: the two uses of a matrix."""
+
+from scratchgan import xp
+from scratchgan.initializers import he, normal
+from scratchgan.layers.base import Layer, Linear, check
+from scratchgan.param import Param
+
+
+class Dense(Linear):
+    """y = x W + b, for x of shape (N, ..., in_features); W is (in_features, out_features), b (out_features,).
+
+    Raises ValueError or TypeError, naming what it got and wanted, for an x of another shape or dtype.
+    """
+
+    def __init__(self, in_features, out_features, *, rng, bias=True, initialize=he):
+        W = initialize((in_features, out_features), rng)
+        super().__init__(W, xp.zeros(out_features, dtype=W.dtype) if bias else None)
+        self.in_features, self.out_features = in_features, out_features
+
+    def __repr__(self):
+        return f"Dense({self.in_features}, {self.out_features})"
+
+    def output_shape(self, shape):
+        if len(shape) < 2 or shape[-1] != self.in_features:
+            raise ValueError(f"{self!r}: x has shape {shape}, wanted (N, {self.in_features})")
+        return shape[:-1] + (self.out_features,)
+
+    # <dy, x W> = <dy W^T, x> = <x^T dy, W>
+
+    def apply(self, W, x):
+        rows = x.reshape(-1, x.shape[-1])  # one two-dimensional product, whatever the rank of x
+        return (rows @ W).reshape(x.shape[:-1] + W.shape[-1:])  # (N, ..., out)
+
+    def input_grad(self, W, dy, shape):
+        return (dy.reshape(-1, dy.shape[-1]) @ W.T).reshape(shape)  # (N, ..., in)
+
+    def weight_grad(self, x, dy):
+        return x.reshape(-1, x.shape[-1]).T @ dy.reshape(-1, dy.shape[-1])  # (in, out)
+
+
+class Embedding(Layer):
+    """y = W[x]: a row of W, of shape (classes, features), for each integer in x: (N, ...) -> (N, ..., features).
+
+    The same as a Dense layer without bias on one-hot vectors; its input has no gradient, so dx is None.
+    """
+
+    def __init__(self, classes, features, *, rng, initialize=normal):
+        self.W = Param(initialize((classes, features), rng))
+        self.classes, self.features = classes, features
+
+    def __repr__(self):
+        return f"Embedding({self.classes}, {self.features})"
+
+    def forward(self, x, train=True):
+        if not isinstance(x, xp.ndarray) or x.dtype.kind not in "iu":
+            got = x.dtype if isinstance(x, xp.ndarray) else type(x).__name__
+            raise TypeError(f"{self!r}: x is {got}, wanted an array of integers")
+        # The bounds are looked at on the CPU only: on a GPU the look would wait for the device.
+        if not xp.on_gpu() and x.size and not 0 <= x.min() <= x.max() < self.classes:
+            raise ValueError(f"{self!r}: x holds {x.min()} to {x.max()}, wanted 0 to {self.classes - 1}")
+        return self.W.value[x], x
+
+    def backward(self, x, dy, grads=True):
+        check(self, "dy", dy, x.shape + (self.features,), self.W.value.dtype)
+        if grads:
+            # Rows that are used twice must add up: a product with one-hot rows does that in a fixed order.
+            one_hot = x.reshape(-1, 1) == xp.arange(self.classes)  # (N * ..., classes)
+            self.W.grad += one_hot.astype(dy.dtype).T @ dy.reshape(-1, self.features)
+        return None
+
+    def double_backward(self, x, dy, ddx, grads=True):
+        return xp.zeros_like(dy), None  # backward computes no dx, so nothing can depend on it
