@@ -1,0 +1,245 @@
+"""Time one training iteration of two MLP GANs, beside PyTorch and JAX where they are installed.
+
+    python benchmarks/mlp.py                 # both networks, batch 128, 40 interleaved turns of each program
+    python benchmarks/mlp.py --turns 100 --threads 1
+
+An iteration is a step of D (on a real and a fake batch) and a step of G, Adam on both, non-saturating loss, float32.
+All programs run in one process, turn by turn, so that a change of the machine's speed meets each alike; the figures
+are medians, in ms, and their ratio to PyTorch eager. Peak memory is measured in a process of its own per program.
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import time
+
+import numpy as np
+
+from scratchgan import losses
+from scratchgan.layers import Dense, LeakyReLU, ReLU, Sequential, Tanh
+from scratchgan.optim import Adam
+
+NETWORKS = {"small": ([100, 128, 784], [784, 128, 1]), "large": ([100, 256, 512, 1024, 784], [784, 1024, 512, 256, 1])}
+BATCH = 128
+
+
+def scratchgan_iteration(G_sizes, D_sizes, real):
+    """Return a function that runs one iteration with this library."""
+    rng = np.random.default_rng(0)
+
+    def mlp(sizes, activation, last):
+        layers = []
+        for n_in, n_out in zip(sizes, sizes[1:], strict=False):
+            layers += [Dense(n_in, n_out, rng=rng), activation()]
+        return Sequential(*layers[:-1], *last)
+
+    G, D = mlp(G_sizes, ReLU, [Tanh()]), mlp(D_sizes, LeakyReLU, [])
+    opt_G, opt_D = Adam(G.params()), Adam(D.params())
+
+    def noise():
+        return rng.standard_normal((BATCH, G_sizes[0]), dtype=np.float32)
+
+    def iteration():
+        fake = G.forward(noise())[0]
+        real_logits, real_tape = D.forward(real)
+        fake_logits, fake_tape = D.forward(fake)
+        _, d_real, d_fake = losses.nonsaturating_discriminator(real_logits, fake_logits)
+        D.backward(real_tape, d_real)
+        D.backward(fake_tape, d_fake)
+        opt_D.step()
+        fake, G_tape = G.forward(noise())
+        logits, D_tape = D.forward(fake)
+        _, d_logits = losses.nonsaturating_generator(logits)
+        G.backward(G_tape, D.backward(D_tape, d_logits, grads=False))
+        opt_G.step()
+
+    return iteration
+
+
+def torch_iteration(G_sizes, D_sizes, real, *, tuned):
+    """Return the same iteration in PyTorch: eager as most people write it, or at its best."""
+    import torch
+    from torch import nn
+    from torch.nn.functional import softplus
+
+    torch.manual_seed(0)
+
+    def mlp(sizes, activation, last):
+        layers = []
+        for n_in, n_out in zip(sizes, sizes[1:], strict=False):
+            layers += [nn.Linear(n_in, n_out), activation()]
+        return nn.Sequential(*layers[:-1], *last)
+
+    G, D = mlp(G_sizes, nn.ReLU, [nn.Tanh()]), mlp(D_sizes, lambda: nn.LeakyReLU(0.2), [])
+    opt_G = torch.optim.Adam(G.parameters(), 2e-4, (0.5, 0.999), fused=tuned)
+    opt_D = torch.optim.Adam(D.parameters(), 2e-4, (0.5, 0.999), fused=tuned)
+    real = torch.from_numpy(real)
+
+    def iteration():
+        with torch.no_grad():
+            fake = G(torch.randn(BATCH, G_sizes[0]))
+        opt_D.zero_grad()
+        (softplus(-D(real)).mean() + softplus(D(fake)).mean()).backward()
+        opt_D.step()
+        opt_G.zero_grad()
+        if tuned:
+            D.requires_grad_(False)  # spares D's weight gradients, which this step does not use
+        softplus(-D(G(torch.randn(BATCH, G_sizes[0])))).mean().backward()
+        if tuned:
+            D.requires_grad_(True)
+        opt_G.step()
+
+    return iteration
+
+
+def jax_iteration(G_sizes, D_sizes, real):
+    """Return the same iteration in JAX, compiled as a whole."""
+    import jax
+    import jax.numpy as jnp
+
+    rng = np.random.default_rng(0)
+
+    def init(sizes):
+        return [
+            (jnp.asarray(rng.standard_normal((a, b), dtype=np.float32) * (2 / a) ** 0.5), jnp.zeros(b))
+            for a, b in zip(sizes, sizes[1:], strict=False)
+        ]
+
+    def mlp(params, x, activation):
+        for W, b in params[:-1]:
+            x = activation(x @ W + b)
+        return x @ params[-1][0] + params[-1][1]
+
+    def generate(G, z):
+        return jnp.tanh(mlp(G, z, jax.nn.relu))
+
+    def score(D, x):
+        return mlp(D, x, lambda x: jax.nn.leaky_relu(x, 0.2))
+
+    def adam(params, grads, m, v, t):
+        m = jax.tree.map(lambda m, g: 0.5 * m + 0.5 * g, m, grads)
+        v = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, v, grads)
+        scale = 2e-4 * jnp.sqrt(1 - 0.999**t) / (1 - 0.5**t)
+        return jax.tree.map(lambda p, m, v: p - scale * m / (jnp.sqrt(v) + 1e-8), params, m, v), m, v
+
+    def D_loss(D, G, z):
+        return jax.nn.softplus(-score(D, real)).mean() + jax.nn.softplus(score(D, generate(G, z))).mean()
+
+    def G_loss(G, D, z):
+        return jax.nn.softplus(-score(D, generate(G, z))).mean()
+
+    @jax.jit
+    def step(G, D, G_state, D_state, t, key):
+        z1, z2 = jax.random.normal(key, (2, BATCH, G_sizes[0]))
+        D, *D_state = adam(D, jax.grad(D_loss)(D, G, z1), *D_state, t)
+        G, *G_state = adam(G, jax.grad(G_loss)(G, D, z2), *G_state, t)
+        return G, D, G_state, D_state
+
+    G, D = init(G_sizes), init(D_sizes)
+    real = jnp.asarray(real)
+    state = [G, D, [jax.tree.map(jnp.zeros_like, G)] * 2, [jax.tree.map(jnp.zeros_like, D)] * 2]
+    t = [0.0]
+    key = jax.random.key(0)
+
+    def iteration():
+        t[0] += 1
+        state[:] = step(*state, t[0], jax.random.fold_in(key, int(t[0])))
+        jax.block_until_ready(state[0])
+
+    return iteration
+
+
+def programs(network):
+    """Return {name: iteration} of every program that is installed, PyTorch eager second."""
+    G_sizes, D_sizes = NETWORKS[network]
+    real = np.random.default_rng(1).uniform(-1, 1, (BATCH, 784)).astype(np.float32)
+    found = {"scratchgan": scratchgan_iteration(G_sizes, D_sizes, real)}
+    try:
+        found["PyTorch eager"] = torch_iteration(G_sizes, D_sizes, real, tuned=False)
+        found["PyTorch at its best"] = torch_iteration(G_sizes, D_sizes, real, tuned=True)
+    except ImportError:
+        print("PyTorch is not installed: no ratio (pip install torch)", file=sys.stderr)
+    try:
+        found["JAX, jit"] = jax_iteration(G_sizes, D_sizes, real)
+    except ImportError:
+        print("JAX is not installed (pip install jax)", file=sys.stderr)
+    return found
+
+
+def measure(iterations, turns, repeats):
+    """Return the median time of one iteration of each program, in seconds, over interleaved turns."""
+    times = {name: [] for name in iterations}
+    for turn in range(turns + 2):
+        for name, iteration in iterations.items():
+            iteration()  # once unmeasured: the caches and threads are this program's again
+            start = time.perf_counter()
+            for _ in range(repeats):
+                iteration()
+            if turn >= 2:
+                times[name].append((time.perf_counter() - start) / repeats)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def peak_memory(network, name):
+    """Return the peak memory of a process that runs only this program, in MB."""
+    command = [sys.executable, __file__, "--memory-of", name, "--network", network]
+    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1])
+
+
+def print_memory(network, name):
+    """Run a program for a few iterations and print the peak memory of this process, in MB."""
+    G_sizes, D_sizes = NETWORKS[network]
+    real = np.random.default_rng(1).uniform(-1, 1, (BATCH, 784)).astype(np.float32)
+    if name == "scratchgan":
+        iteration = scratchgan_iteration(G_sizes, D_sizes, real)
+    elif name == "JAX, jit":
+        iteration = jax_iteration(G_sizes, D_sizes, real)
+    else:
+        iteration = torch_iteration(G_sizes, D_sizes, real, tuned=name == "PyTorch at its best")
+    for _ in range(5):
+        iteration()
+    status = open("/proc/self/status").read()  # Linux: getrusage would count the parent's memory at the fork
+    print(int(status.split("VmHWM:")[1].split()[0]) // 1024)
+
+
+def set_threads(threads):
+    """Let BLAS and PyTorch use this many threads."""
+    try:
+        from threadpoolctl import threadpool_limits
+
+        threadpool_limits(threads)
+    except ImportError:
+        sys.exit("--threads needs threadpoolctl: pip install threadpoolctl")
+    try:
+        import torch
+
+        torch.set_num_threads(threads)
+    except ImportError:
+        pass
+
+
+def main():
+    """Print a table for each network."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--network", choices=[*NETWORKS, "both"], default="both")
+    parser.add_argument("--turns", type=int, default=40, help="turns of each program (default 40)")
+    parser.add_argument("--threads", type=int, help="threads for BLAS and PyTorch (default: theirs)")
+    parser.add_argument("--memory-of", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.memory_of:
+        return print_memory(options.network, options.memory_of)
+    if options.threads:
+        set_threads(options.threads)
+    for network in NETWORKS if options.network == "both" else [options.network]:
+        G_sizes, D_sizes = NETWORKS[network]
+        print(f"\n{network}: G {'-'.join(map(str, G_sizes))}, D {'-'.join(map(str, D_sizes))}, batch {BATCH}")
+        medians = measure(programs(network), options.turns, repeats=10 if network == "small" else 3)
+        base = medians.get("PyTorch eager")
+        for name, seconds in medians.items():
+            ratio = f"{seconds / base:6.2f}x" if base else ""
+            print(f"  {name:20} {seconds * 1e3:8.2f} ms {ratio}  peak memory {peak_memory(network, name)} MB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,151 @@
+"""What the players of a GAN minimise: one function per objective, which returns its value and its gradients.
+
+Scores are logits: D(x) = sigmoid(logit), and no network ends with that sigmoid. Every function takes the mean over
+all elements, is safe for logits of any size, and leaves its value on the device (a 0-d array).
+For a discriminator: loss, d_real, d_fake = f(real_logits, fake_logits). For a generator: loss, d_fake = f(fake_logits).
+"""
+
+from scratchgan import xp
+from scratchgan.layers.base import check
+from scratchgan.layers.pointwise import log_softmax, sigmoid, softplus
+
+# ---- the game of Goodfellow et al. 2014 ------------------------------------------------------------------
+
+
+def minimax_discriminator(real_logits, fake_logits, *, real_target=1.0):
+    """D ascends E log D(x) + E log(1 - D(G(z))) (Goodfellow et al. 2014, eq. 1); the loss is the negative of that.
+
+    real_target below 1 (0.9, say) is one-sided label smoothing (Salimans et al. 2016, section 3.4): D is asked for
+    that probability on real samples. The target for fake samples stays 0: any other would reward G for its mistakes.
+    """
+    real_loss, d_real = binary_cross_entropy(real_logits, real_target)
+    fake_loss, d_fake = binary_cross_entropy(fake_logits, 0.0)
+    return real_loss + fake_loss, d_real, d_fake
+
+
+def minimax_generator(fake_logits):
+    """G descends E log(1 - D(G(z))) (Goodfellow et al. 2014, eq. 1).
+
+    d/dlogit = -D(G(z)): where D is sure of a fake, the gradient vanishes. This is the saturating loss.
+    """
+    n = count("minimax_generator", fake_logits)
+    return -softplus(fake_logits).mean(), sigmoid(fake_logits) * (-1 / n)
+
+
+def nonsaturating_discriminator(real_logits, fake_logits, *, real_target=1.0):
+    """D plays the same game as in `minimax_discriminator`; only G's objective differs."""
+    return minimax_discriminator(real_logits, fake_logits, real_target=real_target)
+
+
+def nonsaturating_generator(fake_logits):
+    """G ascends E log D(G(z)) (Goodfellow et al. 2014, section 3); the loss is the negative of that.
+
+    d/dlogit = -(1 - D(G(z))): the gradient is largest where D is sure of a fake.
+    """
+    return binary_cross_entropy(fake_logits, 1.0)
+
+
+# ---- other distances -------------------------------------------------------------------------------------
+
+
+def least_squares_discriminator(real_logits, fake_logits, *, real_target=1.0, fake_target=0.0):
+    """D descends 1/2 E (D(x) - b)^2 + 1/2 E (D(G(z)) - a)^2 (Mao et al. 2017, eq. 2), b and a the two targets."""
+    n_real, n_fake = count("least_squares", real_logits), count("least_squares", fake_logits)
+    real, fake = real_logits - real_target, fake_logits - fake_target
+    return 0.5 * (real * real).mean() + 0.5 * (fake * fake).mean(), real * (1 / n_real), fake * (1 / n_fake)
+
+
+def least_squares_generator(fake_logits, *, target=1.0):
+    """G descends 1/2 E (D(G(z)) - c)^2 (Mao et al. 2017, eq. 2), c the target: what G wants D to say."""
+    n = count("least_squares_generator", fake_logits)
+    fake = fake_logits - target
+    return 0.5 * (fake * fake).mean(), fake * (1 / n)
+
+
+def wasserstein_discriminator(real_logits, fake_logits):
+    """The critic ascends E f(x) - E f(G(z)) (Arjovsky et al. 2017, eq. 3); the loss is the negative of that.
+
+    It estimates a distance only if something keeps f Lipschitz: clipping, a penalty, a normalisation.
+    """
+    n_real, n_fake = count("wasserstein", real_logits), count("wasserstein", fake_logits)
+    d_real, d_fake = xp.full_like(real_logits, -1 / n_real), xp.full_like(fake_logits, 1 / n_fake)
+    return fake_logits.mean() - real_logits.mean(), d_real, d_fake
+
+
+def wasserstein_generator(fake_logits):
+    """G ascends E f(G(z)) (Arjovsky et al. 2017, algorithm 1); the loss is the negative of that."""
+    n = count("wasserstein_generator", fake_logits)
+    return -fake_logits.mean(), xp.full_like(fake_logits, -1 / n)
+
+
+def hinge_discriminator(real_logits, fake_logits):
+    """D descends E max(0, 1 - D(x)) + E max(0, 1 + D(G(z))) (Lim & Ye 2017; Miyato et al. 2018, eq. 16)."""
+    n_real, n_fake = count("hinge", real_logits), count("hinge", fake_logits)
+    loss = xp.maximum(1 - real_logits, 0).mean() + xp.maximum(1 + fake_logits, 0).mean()
+    d_real = (real_logits < 1).astype(real_logits.dtype) * (-1 / n_real)
+    d_fake = (fake_logits > -1).astype(fake_logits.dtype) * (1 / n_fake)
+    return loss, d_real, d_fake
+
+
+def hinge_generator(fake_logits):
+    """G ascends E D(G(z)) (Miyato et al. 2018, eq. 17): the same as `wasserstein_generator`."""
+    return wasserstein_generator(fake_logits)
+
+
+# ---- parts of other objectives: loss, gradient = f(x, target) --------------------------------------------
+
+
+def binary_cross_entropy(logits, targets):
+    """-E [t log p + (1 - t) log(1 - p)], p = sigmoid(logit), t in [0, 1]: a number, or an array like the logits.
+
+    -log p = softplus(-logit) and -log(1 - p) = softplus(logit), so no logarithm of 0 is ever taken.
+    """
+    n = count("binary_cross_entropy", logits, targets)
+    loss = targets * softplus(-logits) + (1 - targets) * softplus(logits)
+    return loss.mean(), (sigmoid(logits) - targets) * (1 / n)
+
+
+def softmax_cross_entropy(logits, labels):
+    """-E log softmax(logits)[label], for logits (N, ..., K) and integer labels (N, ...) from 0 to K - 1.
+
+    Takes logits: a softmax before it would be a softmax taken twice.
+    """
+    count("softmax_cross_entropy", logits)
+    if labels.dtype.kind not in "iu" or labels.shape != logits.shape[:-1]:
+        raise ValueError(
+            f"softmax_cross_entropy: labels are {labels.dtype} of shape {labels.shape}, "
+            f"wanted integers of shape {logits.shape[:-1]} for logits of shape {logits.shape}"
+        )
+    classes = logits.shape[-1]
+    # The bounds are looked at on the CPU only: on a GPU the look would wait for the device.
+    if not xp.on_gpu() and not 0 <= labels.min() <= labels.max() < classes:
+        found = f"{labels.min()} to {labels.max()}"
+        raise ValueError(f"softmax_cross_entropy: labels are {found}, wanted 0 to {classes - 1}")
+    one_hot = (labels[..., None] == xp.arange(classes)).astype(logits.dtype)
+    log_p = log_softmax(logits)
+    n = labels.size
+    return (log_p * one_hot).sum() * (-1 / n), (xp.exp(log_p) - one_hot) * (1 / n)
+
+
+def l1(x, target):
+    """E |x - target|, the mean over all elements; the derivative at 0 is taken to be 0."""
+    n = count("l1", x, target)
+    difference = x - target
+    return xp.abs(difference).mean(), xp.sign(difference) * (1 / n)
+
+
+def l2(x, target):
+    """E (x - target)^2, the mean over all elements: no root, and no factor 1/2."""
+    n = count("l2", x, target)
+    difference = x - target
+    return (difference * difference).mean(), difference * (2 / n)
+
+
+def count(name, x, target=0.0):
+    """Return over how many elements a loss takes its mean, once x and target are fit for it."""
+    check(name, "the input", x)
+    if x.size == 0:
+        raise ValueError(f"{name}: the input is empty, of shape {x.shape}: there is no mean over no samples")
+    if not isinstance(target, float | int):
+        check(name, "the target", target, x.shape, x.dtype)  # else (N,) and (N, 1) would broadcast to (N, N)
+    return x.size
