@@ -18,8 +18,8 @@ def rng_state(rng):
 def set_rng_state(rng, state):
     """Put `rng` into a state that `rng_state` returned: it then draws the same numbers again, exactly.
 
-    Raises CheckpointError, and leaves `rng` as it was, when `state` is no such state or belongs to another kind
-    of bit generator.
+    Raises CheckpointError, and leaves `rng` as it was, when `state` is no such state or belongs to another
+    kind of bit generator.
     """
     kind = type(rng.bit_generator).__name__
     try:
