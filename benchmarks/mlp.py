@@ -93,63 +93,6 @@ def torch_iteration(G_sizes, D_sizes, real, *, tuned):
     return iteration
 
 
-def jax_iteration(G_sizes, D_sizes, real):
-    """Return the same iteration in JAX, compiled as a whole."""
-    import jax
-    import jax.numpy as jnp
-
-    rng = np.random.default_rng(0)
-
-    def init(sizes):
-        return [
-            (jnp.asarray(rng.standard_normal((a, b), dtype=np.float32) * (2 / a) ** 0.5), jnp.zeros(b))
-            for a, b in zip(sizes, sizes[1:], strict=False)
-        ]
-
-    def mlp(params, x, activation):
-        for W, b in params[:-1]:
-            x = activation(x @ W + b)
-        return x @ params[-1][0] + params[-1][1]
-
-    def generate(G, z):
-        return jnp.tanh(mlp(G, z, jax.nn.relu))
-
-    def score(D, x):
-        return mlp(D, x, lambda x: jax.nn.leaky_relu(x, 0.2))
-
-    def adam(params, grads, m, v, t):
-        m = jax.tree.map(lambda m, g: 0.5 * m + 0.5 * g, m, grads)
-        v = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, v, grads)
-        scale = 2e-4 * jnp.sqrt(1 - 0.999**t) / (1 - 0.5**t)
-        return jax.tree.map(lambda p, m, v: p - scale * m / (jnp.sqrt(v) + 1e-8), params, m, v), m, v
-
-    def D_loss(D, G, z):
-        return jax.nn.softplus(-score(D, real)).mean() + jax.nn.softplus(score(D, generate(G, z))).mean()
-
-    def G_loss(G, D, z):
-        return jax.nn.softplus(-score(D, generate(G, z))).mean()
-
-    @jax.jit
-    def step(G, D, G_state, D_state, t, key):
-        z1, z2 = jax.random.normal(key, (2, BATCH, G_sizes[0]))
-        D, *D_state = adam(D, jax.grad(D_loss)(D, G, z1), *D_state, t)
-        G, *G_state = adam(G, jax.grad(G_loss)(G, D, z2), *G_state, t)
-        return G, D, G_state, D_state
-
-    G, D = init(G_sizes), init(D_sizes)
-    real = jnp.asarray(real)
-    state = [G, D, [jax.tree.map(jnp.zeros_like, G)] * 2, [jax.tree.map(jnp.zeros_like, D)] * 2]
-    t = [0.0]
-    key = jax.random.key(0)
-
-    def iteration():
-        t[0] += 1
-        state[:] = step(*state, t[0], jax.random.fold_in(key, int(t[0])))
-        jax.block_until_ready(state[0])
-
-    return iteration
-
-
 def programs(network):
     """Return {name: iteration} of every program that is installed, PyTorch eager second."""
     G_sizes, D_sizes = NETWORKS[network]
@@ -161,6 +104,8 @@ def programs(network):
     except ImportError:
         print("PyTorch is not installed: no ratio (pip install torch)", file=sys.stderr)
     try:
+        from mlp_jax import jax_iteration
+
         found["JAX, jit"] = jax_iteration(G_sizes, D_sizes, real)
     except ImportError:
         print("JAX is not installed (pip install jax)", file=sys.stderr)
@@ -194,6 +139,8 @@ def print_memory(network, name):
     if name == "scratchgan":
         iteration = scratchgan_iteration(G_sizes, D_sizes, real)
     elif name == "JAX, jit":
+        from mlp_jax import jax_iteration
+
         iteration = jax_iteration(G_sizes, D_sizes, real)
     else:
         iteration = torch_iteration(G_sizes, D_sizes, real, tuned=name == "PyTorch at its best")

@@ -1,0 +1,189 @@
+"""The command line of every example: train, sample, interpolate, plot."""
+
+import argparse
+import inspect
+import os
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from scratchgan import plots, xp
+from scratchgan.errors import UserError
+from scratchgan.training import run as runs
+from scratchgan.training.loop import load_model, train
+from scratchgan.training.progress import Stopped
+from scratchgan.training.settings import add_options, option
+
+
+def main(Model, Settings, argv=None):
+    """Run the command line of an example: train a Model, or draw from a trained one.
+
+    Exits with 2 and one line on stderr for whatever a user can put right; with 130 after Ctrl-C, 143 after SIGTERM.
+    """
+    script = runs.script(Model)
+    argv = sys.argv[1:] if argv is None else list(argv)
+    commands = {"sample": sample, "interpolate": interpolate, "plot": plot}
+    try:
+        if argv and argv[0] in commands:
+            commands[argv[0]](Model, Settings, script.name, argv[1:])
+        else:
+            train_command(Model, Settings, script.name, argv)
+    except UserError as error:
+        print(f"{script.name}: error: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+    except MemoryError as error:
+        print(f"{script.name}: error: not enough memory ({error}): a smaller --batch-size may help", file=sys.stderr)
+        sys.exit(2)
+    except Stopped as stopped:
+        command = f"python {shlex.quote(str(script))} --resume {shlex.quote(str(stopped.run.path))}"
+        print(f"Stopped at step {stopped.step:,}. To go on: {command}", file=sys.stderr)
+        sys.exit(128 + stopped.number)
+    except KeyboardInterrupt:
+        print("Stopped at once.", file=sys.stderr)
+        sys.exit(130)
+
+
+# ---- training --------------------------------------------------------------------------------------------
+
+COMMANDS = """commands:
+  {0} [options]                  train
+  {0} --resume RUN [options]     go on with a run
+  {0} sample RUN [options]       draw a grid of samples
+  {0} interpolate RUN [options]  walk between samples
+  {0} plot RUN [options]         draw the losses, also while the run grows
+
+`{0} COMMAND --help` lists the options of a command."""
+
+
+def train_command(Model, Settings, program, argv):
+    """Train anew, or go on with a run: its own settings are then the defaults."""
+    description = (inspect.getdoc(inspect.getmodule(Model)) or "").split("\n\n")[0]
+    parser = make_parser(program, "%(prog)s [options]", description, epilog=COMMANDS.format(program))
+    parser.add_argument("--resume", metavar="RUN", help="go on with this run, whose settings are then the defaults")
+    add_options(parser, Settings)
+    given = vars(parser.parse_args(argv))
+    resume = given.pop("resume")
+    if resume is None:
+        train(Model, Settings(**given))
+        return
+    out = given.pop("out", resume)
+    if os.path.realpath(out) != os.path.realpath(resume):
+        raise UserError(f"--out {out} and --resume {resume} are two directories: a run goes on where it is.")
+    _, meta = runs.read_checkpoint(resume, Model)
+    train(Model, runs.stored_settings(resume, Settings, meta, given), resume=resume)
+
+
+def make_parser(program, usage, description, epilog=None):
+    """Return an argparse parser that takes no abbreviations."""
+    return argparse.ArgumentParser(
+        program, usage, description, epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
+    )  # fmt: skip
+
+
+# ---- what can be done with a run -------------------------------------------------------------------------
+
+
+@dataclass
+class SampleOptions:
+    n: int = option(64, "how many samples", minimum=1)
+    seed: int = option(0, "the latent vectors follow from it", minimum=0)
+    device: str = option("auto", "where to compute", choices=("auto", "cpu", "gpu"))
+    out: str = option("", "picture to write (default: RUN/grid.png)")
+
+
+@dataclass
+class InterpolateOptions:
+    n: int = option(8, "how many walks; each is a row", minimum=1)
+    steps: int = option(10, "samples in a walk, its two ends included", minimum=2)
+    seed: int = option(0, "the ends of the walks follow from it", minimum=0)
+    device: str = option("auto", "where to compute", choices=("auto", "cpu", "gpu"))
+    out: str = option("", "picture to write (default: RUN/walk.png)")
+
+
+@dataclass
+class PlotOptions:
+    out: str = option("", "picture to write (default: RUN/losses.png)")
+
+
+def sample(Model, Settings, program, argv):
+    """Draw a grid of samples of a trained model."""
+    run, options = parse_run(program, "sample", sample.__doc__, SampleOptions, argv)
+    out = output(options, run, "grid.png")
+    model = load(Model, Settings, run, options)
+    z = model.latent(options.n, np.random.default_rng(options.seed))
+    write(model.picture(xp.to_device(z)), out)
+
+
+def interpolate(Model, Settings, program, argv):
+    """Walk from one latent vector to another on a great circle, and draw the samples along the way; a row per walk."""
+    run, options = parse_run(program, "interpolate", interpolate.__doc__, InterpolateOptions, argv)
+    out = output(options, run, "walk.png")
+    model = load(Model, Settings, run, options)
+    rng = np.random.default_rng(options.seed)
+    starts, ends = model.latent(options.n, rng), model.latent(options.n, rng)
+    times = np.linspace(0, 1, options.steps)
+    walks = np.stack([great_circle(starts, ends, float(t)) for t in times], axis=1)  # (n, steps, latent)
+    z = xp.to_device(walks.reshape(-1, *starts.shape[1:]))
+    is_image = len(model.shape) == 3
+    write(plots.grid(model.images(z), columns=options.steps) if is_image else model.picture(z), out)
+
+
+def plot(Model, Settings, program, argv):
+    """Draw the losses of a run, also while it grows."""
+    run, options = parse_run(program, "plot", plot.__doc__, PlotOptions, argv)
+    out = output(options, run, "losses.png")
+    if not run.is_dir():
+        raise UserError(f"There is no run directory {run}.")
+    plots.losses(run / "log.jsonl", out)
+    print(f"wrote {out}")
+
+
+def great_circle(a, b, t):
+    """Return the point at 0 <= t <= 1 of the great circle from a to b: (sin((1 - t) w) a + sin(t w) b) / sin w.
+
+    w is the angle between a and b (Shoemake 1985; White 2016). The straight line would pass near 0, where a normal
+    distribution of many dimensions has no samples.
+    """
+    lengths = np.linalg.norm(a, axis=-1, keepdims=True) * np.linalg.norm(b, axis=-1, keepdims=True)
+    cosine = np.clip((a * b).sum(axis=-1, keepdims=True) / np.maximum(lengths, 1e-12), -1, 1)
+    w = np.arccos(cosine)
+    straight = np.sin(w) < 1e-4  # nearly the same direction, or the opposite one: no great circle is singled out
+    w = np.where(straight, 1, w)
+    from_a = np.where(straight, 1 - t, np.sin((1 - t) * w) / np.sin(w))
+    from_b = np.where(straight, t, np.sin(t * w) / np.sin(w))
+    return (from_a * a + from_b * b).astype(a.dtype)
+
+
+# ---- helpers ---------------------------------------------------------------------------------------------
+
+
+def parse_run(program, command, description, Options, argv):
+    """Return (run directory, options) of a command."""
+    parser = make_parser(f"{program} {command}", "%(prog)s RUN [options]", description)
+    parser.add_argument("run", metavar="RUN", help="run directory, such as runs/gan")
+    add_options(parser, Options)
+    given = vars(parser.parse_args(argv))
+    return Path(given.pop("run")), Options(**given)
+
+
+def output(options, run, name):
+    """Return where to write a picture, once its ending is known to be fine: drawing may take a while."""
+    out = Path(options.out or run / name)
+    plots.file_format(out)
+    return out
+
+
+def load(Model, Settings, run, options):
+    """Choose the device and load the trained model of a run."""
+    print(xp.use(options.device))
+    return load_model(Model, Settings, run)
+
+
+def write(picture, out):
+    """Write a picture and say so."""
+    plots.save(picture, out)
+    print(f"wrote {out}")

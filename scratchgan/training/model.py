@@ -1,0 +1,102 @@
+"""Model: what the training loop asks of a GAN."""
+
+import numpy as np
+
+from scratchgan import data, plots, xp
+from scratchgan.training import state as states
+
+
+class Model:
+    """A GAN to be trained: subclass it, build the networks in `__init__`, and write `step` and `generate`.
+
+        class GAN(training.Model):
+            def __init__(self, settings, shape, rng):
+                super().__init__(settings, shape, rng)
+                self.G, self.D = ...                      # networks
+                self.opt_G, self.opt_D = ...              # optimizers
+
+    settings: a `Settings`; shape: of one real sample, such as (28, 28, 1) or (2,); rng: where weights and noise
+    come from. A checkpoint holds every attribute but settings and shape: see `state`.
+    """
+
+    def __init__(self, settings, shape, rng):
+        self.settings, self.shape, self.rng = settings, tuple(shape), rng
+
+    # ---- to be written for each GAN ----
+
+    def step(self, batches):
+        """Take one training step with real samples from `batches.next()`; return {name: loss}.
+
+        The losses stay on the device, as 0-d arrays: to look at one is to wait for the GPU.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no step")
+
+    def generate(self, z):
+        """Return G(z), samples on the device, in inference mode; z is what `latent` gave, on the device."""
+        raise NotImplementedError(f"{type(self).__name__} has no generate")
+
+    # ---- to be replaced where it does not fit ----
+
+    @staticmethod
+    def load_data(settings):
+        """Return the real samples, an array or a tuple of arrays: uint8 pictures (N, H, W, C) unless replaced."""
+        data_dir = settings.data_dir or None
+        return data.load_images(settings.data, data_dir=data_dir, seed=settings.seed).images
+
+    def latent(self, n, rng):
+        """Return n latent vectors z, standard normal: float32 (n, settings.latent), on the host."""
+        return rng.standard_normal((n, self.settings.latent), dtype=np.float32)
+
+    def picture(self, z):
+        """Return one uint8 picture (H, W_, C) of the samples G(z): a near-square grid of images unless replaced."""
+        return plots.grid(self.images(z))
+
+    def report(self):
+        """Return {name: number}: what to print and log at every picture of samples and at the end."""
+        return {}
+
+    # ---- what every model has ----
+
+    def noise(self, n):
+        """Return n latent vectors drawn from the model's own generator, on the device."""
+        return xp.to_device(self.latent(n, self.rng))
+
+    def images(self, z):
+        """Return the samples G(z) as images: uint8 (N, H, W, C), on the host; [-1, 1] becomes [0, 255]."""
+        parts = [xp.to_host(self.generate(z[i : i + 256])) for i in range(0, len(z), 256)]  # to save memory
+        return data.to_bytes(np.concatenate(parts))
+
+    def state(self):
+        """Return {"attribute/name": NumPy array}: a copy of all that this model holds.
+
+        Every attribute is found by itself, so that none can be forgotten: what has `state` and `load_state` (layers,
+        optimizers, EMA), random number generators, arrays on host and device, numbers, text, None, and whatever
+        consists of those: lists, tuples, dictionaries, objects. Functions are passed over; settings and shape are
+        not part of it. Raises TypeError for an attribute that cannot be looked into.
+        """
+        found = {}
+        for name, value in self._attributes():
+            found |= states.pack(name, value)
+        return found
+
+    def load_state(self, state):
+        """Go on where `state()` was taken.
+
+        Raises ValueError, and changes nothing, where a name, a shape or a dtype differs.
+        """
+        own = self.state()
+        problem = states.difference(own, state)
+        if problem:
+            raise ValueError(problem)
+        try:
+            self._unpack(state)
+        except Exception:  # what a name and a shape do not tell, such as a damaged random state
+            self._unpack(own)
+            raise
+
+    def _unpack(self, state):
+        for name, value in self._attributes():
+            setattr(self, name, states.unpack(name, value, state))
+
+    def _attributes(self):
+        return [(name, value) for name, value in vars(self).items() if name not in ("settings", "shape")]

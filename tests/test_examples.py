@@ -1,0 +1,116 @@
+"""What every example must do: train, move all its networks, let G hear D, resume exactly, and explain itself."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from scratchgan import xp
+from scratchgan.data import Batches
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "examples"))
+
+import gan  # noqa: E402
+import gan2d  # noqa: E402
+
+EXAMPLES = {
+    "gan": (gan.GAN, gan.Settings, {}),
+    **{f"gan {loss}": (gan.GAN, gan.Settings, {"loss": loss}) for loss in ("minimax", "least-squares", "hinge")},
+    "gan wasserstein": (gan.GAN, gan.Settings, {"loss": "wasserstein"}),
+    "gan2d": (gan2d.GAN2D, gan2d.Settings, {}),
+    **{f"gan2d {name}": (gan2d.GAN2D, gan2d.Settings, {"data": name}) for name in gan2d.SETS[1:]},
+}
+
+
+def start(name):
+    """Return (model, batches) of an example at its first step, with small batches of its default data."""
+    Model, Settings, options = EXAMPLES[name]
+    settings = Settings(batch_size=16, **options)
+    arrays = Model.load_data(settings)
+    arrays = arrays if isinstance(arrays, tuple) else (arrays,)
+    batches = Batches(*arrays, batch_size=16, rng=np.random.default_rng(1))
+    return Model(settings, arrays[0].shape[1:], np.random.default_rng(0)), batches
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_two_steps(name):
+    """Losses are finite, and every weight of both networks moves.
+
+    Not every bias: the Wasserstein loss is a difference of scores, in which the critic's last bias cancels.
+    """
+    model, batches = start(name)
+    before = {path: array for path, array in model.state().items() if path.endswith(".W")}
+    assert {path[0] for path in before} >= {"G", "D"}
+    for _ in range(2):
+        losses = model.step(batches)
+        assert all(np.isfinite(float(loss)) for loss in losses.values())
+    after = model.state()
+    for path, array in before.items():
+        assert not np.array_equal(array, after[path]), f"{path} did not move"
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_generator_hears_the_discriminator(name):
+    """G's step is another one if D is another one, and it does not touch D."""
+    one, _ = start(name)
+    other, _ = start(name)
+    for param in other.D.params():
+        param.value[...] += 0.01
+    D_before = other.D.state()
+    one.generator_step(16)
+    other.generator_step(16)
+    assert not np.array_equal(one.G.params()[0].value, other.G.params()[0].value)
+    for path, array in other.D.state().items():
+        np.testing.assert_array_equal(array, D_before[path])
+    assert not any(param.grad.any() for param in other.D.params())
+
+
+@pytest.mark.parametrize("name", ["gan", "gan2d"])
+def test_a_generator_step_raises_what_D_says_of_its_samples(name):
+    """The sign of G's objective: with D held fixed, G's samples come to look more real to it."""
+    model, _ = start(name)
+    z = xp.to_device(model.latent(256, np.random.default_rng(2)))
+    before = model.D(model.G(z)).mean()
+    for _ in range(20):
+        model.generator_step(64)
+    assert model.D(model.G(z)).mean() > before
+
+
+@pytest.mark.parametrize("name", ["gan", "gan2d"])
+def test_a_discriminator_step_parts_real_from_fake(name):
+    """The sign of D's objective: with G held fixed, real samples come to score above fake ones."""
+    model, batches = start(name)
+    real = xp.to_device(batches.next())
+    real = real.astype("float32") / 127.5 - 1 if real.dtype == np.uint8 else real
+    for _ in range(50):
+        model.discriminator_step(real)
+    assert model.D(real).mean() > model.D(model.G(model.noise(256))).mean() + 1
+
+
+@pytest.mark.parametrize("name", ["gan", "gan2d"])
+def test_the_command_line(name, tmp_path):
+    """Train, sample, walk, resume: as a user would, in an empty directory."""
+    script = str(ROOT / "examples" / f"{name}.py")
+
+    def call(*arguments):
+        done = subprocess.run([sys.executable, script, *arguments], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert "--latent" in call("--help") and "(default: " in call("--help")
+    call("--steps", "4", "--batch-size", "8", "--sample-every", "2")
+    call("--steps", "2", "--batch-size", "8", "--out", "halves")
+    call("--resume", "halves", "--steps", "4", "--sample-every", "2")
+    run = tmp_path / "runs" / name
+    with np.load(run / "checkpoint.npz") as straight, np.load(tmp_path / "halves" / "checkpoint.npz") as resumed:
+        for path in straight.files:
+            if path.startswith(("model/", "batches/")):
+                np.testing.assert_array_equal(straight[path], resumed[path], err_msg=path)
+    call("sample", f"runs/{name}", "--n", "9", "--out", "grid.png")
+    call("interpolate", f"runs/{name}", "--out", "walk.png")
+    for picture in (run / "samples.png", run / "losses.png", run / "training.gif", tmp_path / "grid.png"):
+        assert min(Image.open(picture).size) > 50
