@@ -3,9 +3,8 @@
 The animation shows real points (orange), generated points (blue), D's opinion D(x) as the background, and the arrow
 along which each generated point is pushed: minus the gradient of G's loss with respect to that point.
 
-    python examples/gan2d.py                           # half a minute on two CPU cores: all 8 modes
+    python examples/gan2d.py                           # 20 seconds on two CPU cores: all 8 modes
     python examples/gan2d.py --latent 64 --lr 1e-3     # the same time: mode collapse, all samples in one or two modes
-    python examples/gan2d.py --data grid --steps 20000
 
 For a fixed D, G's best answer is the single point where D is highest (Metz et al. 2017, "Unrolled Generative
 Adversarial Networks", section 2.3). D sends it away again once it has learned that this point is fake; whether G then
