@@ -1,0 +1,4 @@
+"""Rows of the law table: normalisation layers."""
+
+SMOOTH = {}
+KINKED = {}

@@ -1,0 +1,4 @@
+"""Rows of the law table: resampling, pooling and padding."""
+
+SMOOTH = {}
+KINKED = {}
