@@ -146,8 +146,13 @@ def print_memory(network, name):
         iteration = torch_iteration(G_sizes, D_sizes, real, tuned=name == "PyTorch at its best")
     for _ in range(5):
         iteration()
-    status = open("/proc/self/status").read()  # Linux: getrusage would count the parent's memory at the fork
-    print(int(status.split("VmHWM:")[1].split()[0]) // 1024)
+    print(own_peak())
+
+
+def own_peak():
+    """Return the peak memory of this process in MB (on Linux: getrusage would count the parent's at the fork)."""
+    with open("/proc/self/status") as status:
+        return int(status.read().split("VmHWM:")[1].split()[0]) // 1024
 
 
 def set_threads(threads):

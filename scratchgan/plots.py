@@ -121,6 +121,36 @@ def draw_curve(axes, name, steps, values):
     axes.plot(steps[width - 1 :], mean, color=line.get_color(), label=name)
 
 
+# ---- inside a network ------------------------------------------------------------------------------------
+
+
+def trace(records, path):
+    """Draw the spread of activations and gradients layer by layer, from `inspect.trace`, as a PNG file.
+
+    The input is at the top: activations are computed downwards, gradients upwards. An upright line is what one wants;
+    one that leans to the left in its own direction vanishes, one that leans to the right explodes.
+    Raises UserError if there are no records, and where the file cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    if not records:
+        raise UserError(f"Cannot draw {path}: the network has no layers.")
+    names = [f"{record.path} {record.layer}".strip() for record in records]
+    places = range(len(records))
+    figure = Figure(figsize=(9, 1.5 + 0.25 * len(records)), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([record.spread for record in records], places, "v-", label="activation y (downwards)")
+    axes.plot([record.gradient_spread for record in records], places, "^-", label="gradient dx (upwards)")
+    axes.set_xscale("log")
+    axes.set_xlabel("standard deviation over all elements")
+    axes.set_yticks(places, [name if len(name) <= 40 else f"{name[:39]}…" for name in names])
+    axes.invert_yaxis()
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False)
+    axes.grid(alpha=0.3)
+    with replacing(path) as file:
+        figure.savefig(file, format="png", dpi=100)
+
+
 # ---- animation -------------------------------------------------------------------------------------------
 
 

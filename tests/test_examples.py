@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scratchgan import xp
+from scratchgan import threads, xp
 from scratchgan.data import Batches
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "examples"))
 
+import dcgan  # noqa: E402
 import gan  # noqa: E402
 import gan2d  # noqa: E402
 
@@ -21,6 +22,10 @@ EXAMPLES = {
     "gan": (gan.GAN, gan.Settings, {}),
     **{f"gan {loss}": (gan.GAN, gan.Settings, {"loss": loss}) for loss in ("minimax", "least-squares", "hinge")},
     "gan wasserstein": (gan.GAN, gan.Settings, {"loss": "wasserstein"}),
+    "dcgan": (dcgan.DCGAN, dcgan.Settings, {"width": 4}),
+    "dcgan, average": (dcgan.DCGAN, dcgan.Settings, {"width": 4, "average": 0.9}),
+    "dcgan, nearest": (dcgan.DCGAN, dcgan.Settings, {"width": 4, "upsample": "nearest"}),
+    "dcgan, 64 RGB": (dcgan.DCGAN, dcgan.Settings, {"width": 2, "size": 64, "channels": 3}),
     "gan2d": (gan2d.GAN2D, gan2d.Settings, {}),
     **{f"gan2d {name}": (gan2d.GAN2D, gan2d.Settings, {"data": name}) for name in gan2d.SETS[1:]},
 }
@@ -30,6 +35,7 @@ def start(name):
     """Return (model, batches) of an example at its first step, with small batches of its default data."""
     Model, Settings, options = EXAMPLES[name]
     settings = Settings(batch_size=16, **options)
+    threads.use(1)
     arrays = Model.load_data(settings)
     arrays = arrays if isinstance(arrays, tuple) else (arrays,)
     batches = Batches(*arrays, batch_size=16, rng=np.random.default_rng(1))
@@ -55,21 +61,21 @@ def test_two_steps(name):
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_the_generator_hears_the_discriminator(name):
-    """G's step is another one if D is another one, and it does not touch D."""
+    """G's step is another one if D is another one, and it does not touch D's weights."""
     one, _ = start(name)
     other, _ = start(name)
     for param in other.D.params():
         param.value[...] += 0.01
-    D_before = other.D.state()
+    before = [param.value.copy() for param in other.D.params()]
     one.generator_step(16)
     other.generator_step(16)
     assert not np.array_equal(one.G.params()[0].value, other.G.params()[0].value)
-    for path, array in other.D.state().items():
-        np.testing.assert_array_equal(array, D_before[path])
+    for param, value in zip(other.D.params(), before, strict=True):
+        np.testing.assert_array_equal(param.value, value)
     assert not any(param.grad.any() for param in other.D.params())
 
 
-@pytest.mark.parametrize("name", ["gan", "gan2d"])
+@pytest.mark.parametrize("name", ["gan", "gan2d", "dcgan"])
 def test_a_generator_step_raises_what_D_says_of_its_samples(name):
     """The sign of G's objective: with D held fixed, G's samples come to look more real to it."""
     model, _ = start(name)
@@ -80,7 +86,7 @@ def test_a_generator_step_raises_what_D_says_of_its_samples(name):
     assert model.D(model.G(z)).mean() > before
 
 
-@pytest.mark.parametrize("name", ["gan", "gan2d"])
+@pytest.mark.parametrize("name", ["gan", "gan2d", "dcgan"])
 def test_a_discriminator_step_parts_real_from_fake(name):
     """The sign of D's objective: with G held fixed, real samples come to score above fake ones."""
     model, batches = start(name)
@@ -91,7 +97,7 @@ def test_a_discriminator_step_parts_real_from_fake(name):
     assert model.D(real).mean() > model.D(model.G(model.noise(256))).mean() + 1
 
 
-@pytest.mark.parametrize("name", ["gan", "gan2d"])
+@pytest.mark.parametrize("name", ["gan", "gan2d", "dcgan"])
 def test_the_command_line(name, tmp_path):
     """Train, sample, walk, resume: as a user would, in an empty directory."""
     script = str(ROOT / "examples" / f"{name}.py")
@@ -112,5 +118,8 @@ def test_the_command_line(name, tmp_path):
                 np.testing.assert_array_equal(straight[path], resumed[path], err_msg=path)
     call("sample", f"runs/{name}", "--n", "9", "--out", "grid.png")
     call("interpolate", f"runs/{name}", "--out", "walk.png")
+    if name == "dcgan":
+        call("arithmetic", "runs/dcgan", "--a", "0,1", "--b", "2,3", "--c", "4,5")
+        assert Image.open(run / "arithmetic.png").size == (3 * 30 + 2, 4 * 30 + 2)
     for picture in (run / "samples.png", run / "losses.png", run / "training.gif", tmp_path / "grid.png"):
         assert min(Image.open(picture).size) > 50

@@ -4,6 +4,7 @@ import laws
 import numpy as np
 import pytest
 import rows_basic
+import rows_conv
 import rows_norm
 import rows_resample
 from hypothesis import given, settings
@@ -11,9 +12,10 @@ from hypothesis import strategies as st
 
 from scratchgan.layers import Embedding
 
-SMOOTH = rows_basic.SMOOTH | rows_norm.SMOOTH | rows_resample.SMOOTH  # extrapolated differences apply
-KINKED = rows_basic.KINKED | rows_norm.KINKED | rows_resample.KINKED  # they do away from 0
-TABLE = SMOOTH | KINKED | rows_basic.COMPOSED
+# Extrapolated differences apply to smooth layers, and to kinked ones away from 0.
+SMOOTH = rows_basic.SMOOTH | rows_conv.SMOOTH | rows_norm.SMOOTH | rows_resample.SMOOTH
+KINKED = rows_basic.KINKED | rows_norm.KINKED | rows_resample.KINKED
+TABLE = SMOOTH | KINKED | rows_basic.COMPOSED | rows_conv.COMPOSED
 
 
 def cases(make):

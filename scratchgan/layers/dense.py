@@ -1,5 +1,7 @@
 """Dense and Embedding: the two uses of a matrix."""
 
+import math
+
 from scratchgan import xp
 from scratchgan.initializers import he, normal
 from scratchgan.layers.base import Layer, Linear, check
@@ -24,6 +26,10 @@ class Dense(Linear):
         if len(shape) < 2 or shape[-1] != self.in_features:
             raise ValueError(f"{self!r}: x has shape {shape}, wanted (N, {self.in_features})")
         return shape[:-1] + (self.out_features,)
+
+    def multiply_adds(self, shape):
+        """Return how many products of two numbers a forward of an x of this shape takes."""
+        return math.prod(shape[:-1]) * self.W.value.size
 
     # <dy, x W> = <dy W^T, x> = <x^T dy, W>
 

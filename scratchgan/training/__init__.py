@@ -1,9 +1,9 @@
 """Training: `main` for a script, `train` for a program; `Model` and `Settings` to be subclassed."""
 
-from scratchgan.training.command import main
+from scratchgan.training.command import arithmetic, main
 from scratchgan.training.loop import load_model, train
 from scratchgan.training.model import Model
 from scratchgan.training.progress import Stopped
 from scratchgan.training.settings import Settings, option
 
-__all__ = ["Model", "Settings", "Stopped", "load_model", "main", "option", "train"]
+__all__ = ["Model", "Settings", "Stopped", "arithmetic", "load_model", "main", "option", "train"]

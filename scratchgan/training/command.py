@@ -18,19 +18,21 @@ from scratchgan.training.progress import Stopped
 from scratchgan.training.settings import add_options, option
 
 
-def main(Model, Settings, argv=None):
+def main(Model, Settings, argv=None, commands=()):
     """Run the command line of an example: train a Model, or draw from a trained one.
+
+    commands: functions f(Model, Settings, program, argv) of the example's own, each a command by its name.
 
     Exits with 2 and one line on stderr for whatever a user can put right; with 130 after Ctrl-C, 143 after SIGTERM.
     """
     script = runs.script(Model)
     argv = sys.argv[1:] if argv is None else list(argv)
-    commands = {"sample": sample, "interpolate": interpolate, "plot": plot}
+    commands = {command.__name__: command for command in (sample, interpolate, plot, *commands)}
     try:
         if argv and argv[0] in commands:
             commands[argv[0]](Model, Settings, script.name, argv[1:])
         else:
-            train_command(Model, Settings, script.name, argv)
+            train_command(Model, Settings, script.name, argv, commands)
     except UserError as error:
         print(f"{script.name}: error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
@@ -51,17 +53,20 @@ def main(Model, Settings, argv=None):
 COMMANDS = """commands:
   {0} [options]                  train
   {0} --resume RUN [options]     go on with a run
-  {0} sample RUN [options]       draw a grid of samples
-  {0} interpolate RUN [options]  walk between samples
-  {0} plot RUN [options]         draw the losses, also while the run grows
-
+{1}
 `{0} COMMAND --help` lists the options of a command."""
 
 
-def train_command(Model, Settings, program, argv):
+def list_commands(program, commands):
+    """Return the part of the help that lists the commands."""
+    lines = [f"  {program} {name} RUN [options]: {inspect.getdoc(f).splitlines()[0]}\n" for name, f in commands.items()]
+    return COMMANDS.format(program, "".join(lines))
+
+
+def train_command(Model, Settings, program, argv, commands):
     """Train anew, or go on with a run: its own settings are then the defaults."""
     description = (inspect.getdoc(inspect.getmodule(Model)) or "").split("\n\n")[0]
-    parser = make_parser(program, "%(prog)s [options]", description, epilog=COMMANDS.format(program))
+    parser = make_parser(program, "%(prog)s [options]", description, epilog=list_commands(program, commands))
     parser.add_argument("--resume", metavar="RUN", help="go on with this run, whose settings are then the defaults")
     add_options(parser, Settings)
     given = vars(parser.parse_args(argv))
@@ -105,6 +110,16 @@ class InterpolateOptions:
 
 
 @dataclass
+class ArithmeticOptions:
+    a: str = option("0,1,2", "numbers of the samples whose mean is A, as `sample` with this seed draws them, from 0")
+    b: str = option("3,4,5", "numbers of the samples whose mean is B")
+    c: str = option("6,7,8", "numbers of the samples whose mean is C")
+    seed: int = option(0, "the latent vectors follow from it", minimum=0)
+    device: str = option("auto", "where to compute", choices=("auto", "cpu", "gpu"))
+    out: str = option("", "picture to write (default: RUN/arithmetic.png)")
+
+
+@dataclass
 class PlotOptions:
     out: str = option("", "picture to write (default: RUN/losses.png)")
 
@@ -130,6 +145,38 @@ def interpolate(Model, Settings, program, argv):
     z = xp.to_device(walks.reshape(-1, *starts.shape[1:]))
     is_image = len(model.shape) == 3
     write(plots.grid(model.images(z), columns=options.steps) if is_image else model.picture(z), out)
+
+
+def arithmetic(Model, Settings, program, argv):
+    """Draw A - B + C in latent space, each the mean of a few samples (Radford et al. 2016, figure 7).
+
+    Rows: the samples of A and their mean, of B, of C; then A - B + C, and the same with some noise added.
+    """
+    run, options = parse_run(program, "arithmetic", arithmetic.__doc__, ArithmeticOptions, argv)
+    out = output(options, run, "arithmetic.png")
+    groups = [numbers("--a", options.a), numbers("--b", options.b), numbers("--c", options.c)]
+    if len({len(group) for group in groups}) > 1:
+        raise UserError("--a, --b and --c must name equally many samples: each is a row of the picture.")
+    model = load(Model, Settings, run, options)
+    rng = np.random.default_rng(options.seed)
+    latent = model.latent(1 + max(max(group) for group in groups), rng)
+    rows = [np.concatenate([latent[group], latent[group].mean(0, keepdims=True)]) for group in groups]
+    A, B, C = [row[-1] for row in rows]
+    noise = rng.uniform(-0.25, 0.25, rows[0].shape).astype(latent.dtype)  # as much as in the paper
+    noise[0] = 0
+    z = xp.to_device(np.concatenate([*rows, A - B + C + noise]))
+    write(plots.grid(model.images(z), columns=len(rows[0])), out)
+
+
+def numbers(flag, text):
+    """Return the list of whole numbers in a text such as 0,1,2; raise UserError if it is none."""
+    try:
+        found = [int(part) for part in text.split(",")]
+    except ValueError:
+        found = [-1]
+    if min(found) < 0 or max(found) >= 1_000_000:
+        raise UserError(f"{flag} is {text!r}: give numbers of samples, such as 0,1,2.")
+    return found
 
 
 def plot(Model, Settings, program, argv):

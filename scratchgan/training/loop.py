@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 
-from scratchgan import plots, xp
+from scratchgan import plots, threads, xp
 from scratchgan.data import Batches
 from scratchgan.errors import CheckpointError, TrainingError
 from scratchgan.files import replacing
@@ -33,6 +33,7 @@ def train(Model, settings, *, resume=None):
     right, TrainingError where a NaN appears, and `Stopped`, a KeyboardInterrupt, after a Ctrl-C or SIGTERM.
     """
     print(xp.use(settings.device), flush=True)
+    threads.use(settings.threads, blas=not Model.convolutional)
     run = runs.open_run(resume) if resume else runs.new_run(settings.out, runs.script(Model).stem)
     try:
         stored = runs.read_checkpoint(run.path, Model) if resume else None

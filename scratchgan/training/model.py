@@ -19,6 +19,8 @@ class Model:
     come from. A checkpoint holds every attribute but settings and shape: see `state`.
     """
 
+    convolutional = False  # True: a CPU's processors are best given to blocks of convolutions (see `threads.use`)
+
     def __init__(self, settings, shape, rng):
         self.settings, self.shape, self.rng = settings, tuple(shape), rng
 

@@ -32,6 +32,7 @@ class Settings:
     lr: float = option(2e-4, "learning rate", minimum=1e-12)
     seed: int = option(0, "all random numbers follow from it: weights, batches, noise, pictures", minimum=0)
     device: str = option("auto", "where to compute; auto: on the GPU if one works", choices=("auto", "cpu", "gpu"))
+    threads: int = option(0, "threads on a CPU, ours and BLAS's; 0: as many as there are processors", minimum=0)
     data: str = option("glyphs", "data set: glyphs, mnist, fashion_mnist, kmnist, or a folder of pictures")
     data_dir: str = option("", "folder with the files of MNIST and its relatives (default: where they are kept)")
     out: str = option("", "run directory, a new one (default: runs/NAME-OF-THE-SCRIPT, or with -2, -3, ...)")
