@@ -69,7 +69,9 @@ def input_grad(W, dy, shape, geometry):
     ceil(kernel / s) taps and whose channels are the phases times C; then the phases are put in their places.
     A dilation d where the stride is 1 turns q - a into q - d a.
     """
-    _, stride, padding, dilation = geometry
+    kernel, stride, padding, dilation = geometry
+    if 4 * math.prod(kernel) * shape[-1] <= dy.shape[-1]:  # few numbers for each dy, as with pictures of one channel
+        return scatter(W, dy, shape, geometry)
     if any(s > 1 and d > 1 for s, d in zip(stride, dilation, strict=True)):
         W, dilation = dilate(W, dilation), (1,) * len(dilation)
     taps = [-(-k // s) for k, s in zip(W.shape, stride, strict=False)]
@@ -91,6 +93,25 @@ def input_grad(W, dy, shape, geometry):
 
     threads.each(work, blocks(len(dy), math.prod(sides), len(matrix) * dy.itemsize))
     return dx
+
+
+def scatter(W, dy, shape, geometry):
+    """Do what `input_grad` does as it is written in `conv.py`, but with one product for all taps."""
+    kernel, stride, padding, dilation = geometry
+    matrix, sides = W.reshape(-1, W.shape[-1]).T, dy.shape[1:-1]  # (O, kernel * C)
+    dx = xp.zeros((shape[0], *[n + 2 * p for n, p in zip(shape[1:-1], padding, strict=True)], shape[-1]), dy.dtype)
+
+    def work(block):
+        part = dy[block]
+        products = (part.reshape(-1, part.shape[-1]) @ matrix).reshape(len(part), *sides, *kernel, shape[-1])
+        for k in itertools.product(*map(range, kernel)):
+            axes = zip(k, sides, stride, dilation, strict=True)
+            pixels = [slice(d * i, d * i + s * (n - 1) + 1, s) for i, n, s, d in axes]
+            dx[(block, *pixels)] += products[(slice(None),) * (1 + len(kernel)) + k]
+
+    threads.each(work, blocks(len(dy), math.prod(sides), matrix.size // len(matrix) * dy.itemsize))
+    inside = [slice(p, p + n) for p, n in zip(padding, shape[1:-1], strict=True)]
+    return xp.ascontiguousarray(dx[(slice(None), *inside)])
 
 
 def dilate(W, dilation):

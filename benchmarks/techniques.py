@@ -1,0 +1,93 @@
+"""Time what each technique of `docs/performance.md` is worth on this machine, and what the machine could do at most.
+
+    python benchmarks/techniques.py         # under a minute; medians in ms
+
+Convolution: 64 pictures of 32 x 32, 64 to 64 channels, kernel 3, and 64 to 128 channels, kernel 4, stride 2; float32.
+"""
+
+import statistics
+import time
+
+import numpy as np
+
+from scratchgan import optim, threads
+from scratchgan.layers import Conv2d, LeakyReLU, conv, conv_fast
+from scratchgan.layers.base import sum_rows
+from scratchgan.optim import Adam
+from scratchgan.param import Param
+
+
+def median(f, turns=9):
+    """Return the median time of f() in ms, after two turns that are not counted."""
+    times = []
+    for _ in range(turns + 2):
+        start = time.perf_counter()
+        f()
+        times.append(1e3 * (time.perf_counter() - start))
+    return statistics.median(times[2:])
+
+
+def show(title, ms, flops=None):
+    """Print a line; with flops, also the rate."""
+    rate = f"{flops / ms / 1e6:8.0f} GFLOP/s" if flops else ""
+    print(f"  {title:62} {ms:8.2f} ms {rate}", flush=True)
+
+
+def machine(rng):
+    """Print what the processor and the memory give at most."""
+    print("the machine")
+    for blas, name in ((True, "BLAS's threads"), (False, "one thread")):
+        threads.use(blas=True) if blas else threads.use(1)
+        a, b = rng.standard_normal((2, 2048, 2048), dtype=np.float32)
+        show(f"product of two 2048 x 2048 matrices, {name}", median(lambda: a @ b), 2 * 2048**3)  # noqa: B023
+    rows, W = rng.standard_normal((1024, 576), dtype=np.float32), rng.standard_normal((576, 64), dtype=np.float32)
+    show("product of one block of the 3 x 3 layer, one thread", median(lambda: rows @ W, 50), 2 * 1024 * 576 * 64)
+    x = rng.standard_normal(2**24, dtype=np.float32)
+    y = np.empty_like(x)
+    ms = median(lambda: np.copyto(y, x))
+    show(f"copy of 64 MB: {2 * x.nbytes / ms / 1e6:.0f} GB/s", ms)
+
+
+def convolution(rng):
+    """Print what the fast maps gain over the plain ones, and threads of ours over those of BLAS."""
+    for C, O, k, stride in ((64, 64, 3, 1), (64, 128, 4, 2)):
+        layer = Conv2d(C, O, k, stride=stride, padding=1, rng=rng)
+        x, W = rng.standard_normal((64, 32, 32, C), dtype=np.float32), layer.W.value
+        dy = rng.standard_normal(layer.output_shape(x.shape), dtype=np.float32)
+        flops = 2 * layer.multiply_adds(x.shape)
+        maps = [("correlate", (x, W)), ("input_grad", (W, dy, x.shape)), ("weight_grad", (x, dy))]
+        for setting, module, options in (
+            ("plain, BLAS's threads", conv, {"blas": True}),
+            ("fast, BLAS's threads", conv_fast, {"blas": True}),
+            ("fast, threads of ours", conv_fast, {"blas": False}),
+        ):
+            threads.use(**options)
+            print(f"{k} x {k}, stride {stride}: {setting}")
+            for name, arguments in maps:
+                f = getattr(module, name)
+                show(name, median(lambda: f(*arguments, layer.geometry), 5), flops)  # noqa: B023
+
+
+def whole_arrays(rng):
+    """Print what it costs to touch every number once."""
+    threads.use()
+    print("whole arrays")
+    x = rng.standard_normal((64 * 14 * 14, 128), dtype=np.float32)
+    show("sum of 12,544 rows of 128, x.sum(0)", median(lambda: x.sum(0), 50))
+    show("the same as ones @ x", median(lambda: sum_rows(x), 50))
+    layer = LeakyReLU(0.2)
+    show("LeakyReLU of the same, max(x, 0.2 x)", median(lambda: layer.f(x), 50))
+    show("the same with where", median(lambda: np.where(x > 0, x, np.float32(0.2) * x), 50))
+    default = optim.BLOCK
+    for block, name in ((2**30, "in one piece"), (default, "in blocks of 65,536")):
+        optim.BLOCK = block
+        optimizer = Adam([Param(np.zeros(1_480_000, dtype=np.float32))])
+        show(f"Adam's step on 1,480,000 weights, {name}", median(optimizer.step, 30))
+    optim.BLOCK = default
+
+
+if __name__ == "__main__":
+    generator = np.random.default_rng(0)
+    machine(generator)
+    convolution(generator)
+    whole_arrays(generator)
