@@ -3,7 +3,7 @@
 Each case breaks the library as the bug did, then runs the law or the test that is there to catch it.
 """
 
-import builtins
+import sys
 
 import laws
 import numpy as np
@@ -19,8 +19,10 @@ from scratchgan.data import Batches, mixtures
 from scratchgan.layers import Dense, Layer, LeakyReLU, Sequential, Tanh
 from scratchgan.optim import Optimizer
 
-# Hypothesis reports several failures of one test as a group, which Python has since 3.11.
-FAILURES = (AssertionError, getattr(builtins, "ExceptionGroup", AssertionError))
+if sys.version_info < (3, 11):
+    from exceptiongroup import ExceptionGroup  # comes with hypothesis
+
+FAILURES = (AssertionError, ExceptionGroup)  # hypothesis reports several failures of one test as a group
 
 
 def caught(test, *arguments):
