@@ -16,7 +16,7 @@ import time
 
 import numpy as np
 
-from scratchgan import losses
+from scratchgan import losses, memory
 from scratchgan.layers import Dense, LeakyReLU, ReLU, Sequential, Tanh
 from scratchgan.optim import Adam
 
@@ -179,6 +179,7 @@ def main():
     parser.add_argument("--threads", type=int, help="threads for BLAS and PyTorch (default: theirs)")
     parser.add_argument("--memory-of", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    memory.keep()  # for all programs: they share one process
     if options.memory_of:
         return print_memory(options.network, options.memory_of)
     if options.threads:

@@ -29,10 +29,12 @@ class LeakyReLU(Pointwise):
         return f"LeakyReLU({self.slope})"
 
     def f(self, x):
-        return xp.maximum(x, self.slope * x)
+        y = self.slope * x
+        return xp.maximum(x, y, out=y)  # in place: a new array costs more than the arithmetic on it
 
     def derivative(self, y):
-        return xp.maximum((y > 0).astype(y.dtype), self.slope)  # 1 or slope, without the cost of `where`
+        positive = (y > 0).astype(y.dtype)
+        return xp.maximum(positive, self.slope, out=positive)  # 1 or slope, without the cost of `where`
 
 
 class Tanh(Pointwise):

@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 
-from scratchgan import plots, threads, xp
+from scratchgan import memory, plots, threads, xp
 from scratchgan.data import Batches
 from scratchgan.errors import CheckpointError, TrainingError
 from scratchgan.files import replacing
@@ -34,6 +34,7 @@ def train(Model, settings, *, resume=None):
     """
     print(xp.use(settings.device), flush=True)
     threads.use(settings.threads, blas=not Model.convolutional)
+    memory.keep()
     run = runs.open_run(resume) if resume else runs.new_run(settings.out, runs.script(Model).stem)
     try:
         stored = runs.read_checkpoint(run.path, Model) if resume else None
