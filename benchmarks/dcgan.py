@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from mlp import measure, own_peak
+from mlp import measure, own_peak, set_threads
 
 from scratchgan import memory, threads
 from scratchgan.data import to_bytes
@@ -90,14 +90,14 @@ def main():
     parser.add_argument("--case", choices=[*CASES, "all"], default="all")
     parser.add_argument("--turns", type=int, default=20, help="turns of each program (default 20)")
     parser.add_argument("--threads", type=int, help="threads for all programs (default: the processors)")
+    parser.add_argument("--return-memory", action="store_true", help="do not keep what is freed (`scratchgan.memory`)")
     parser.add_argument("--memory-of", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.threads:
+        set_threads(options.threads)
     threads.use(options.threads or 0, blas=False)
-    memory.keep()  # for all programs: they share one process
-    if options.threads and len(installed()) > 1:
-        import torch
-
-        torch.set_num_threads(options.threads)
+    if not options.return_memory:
+        memory.keep()  # for all programs: they share one process
     if options.memory_of:
         iteration = program(options.case, options.memory_of)
         for _ in range(3):

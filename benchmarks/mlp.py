@@ -16,7 +16,7 @@ import time
 
 import numpy as np
 
-from scratchgan import losses, memory
+from scratchgan import losses, memory, threads
 from scratchgan.layers import Dense, LeakyReLU, ReLU, Sequential, Tanh
 from scratchgan.optim import Adam
 
@@ -155,18 +155,13 @@ def own_peak():
         return int(status.read().split("VmHWM:")[1].split()[0]) // 1024
 
 
-def set_threads(threads):
+def set_threads(count):
     """Let BLAS and PyTorch use this many threads."""
-    try:
-        from threadpoolctl import threadpool_limits
-
-        threadpool_limits(threads)
-    except ImportError:
-        sys.exit("--threads needs threadpoolctl: pip install threadpoolctl")
+    threads.use(count)
     try:
         import torch
 
-        torch.set_num_threads(threads)
+        torch.set_num_threads(count)
     except ImportError:
         pass
 

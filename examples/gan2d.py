@@ -4,12 +4,12 @@ The animation shows real points (orange), generated points (blue), D's opinion D
 along which each generated point is pushed: minus the gradient of G's loss with respect to that point.
 
     python examples/gan2d.py                           # 20 seconds on two CPU cores: all 8 modes
-    python examples/gan2d.py --latent 64 --lr 1e-3     # the same time: mode collapse, all samples in one or two modes
+    python examples/gan2d.py --latent 64 --lr 1e-3     # the same time: mode collapse, all samples in one mode
 
 For a fixed D, G's best answer is the single point where D is highest (Metz et al. 2017, "Unrolled Generative
-Adversarial Networks", section 2.3). D sends it away again once it has learned that this point is fake; whether G then
-spreads or moves as one is a matter of how easily it maps different z to different places. With z of 2 numbers it
-does; with z of 64 each of them says little, and the cloud of samples moves from mode to mode until it stays at one.
+Adversarial Networks", section 2.3), and D sends it away again once it has learned that this point is fake. Whether G
+spreads or moves as one depends on the networks: here it spreads with z of 2 numbers, and with z of 64 the cloud of
+samples moves from mode to mode until it stays at one.
 """
 
 from dataclasses import dataclass
