@@ -47,6 +47,8 @@ class Optimizer:
         for value, grad, *others in self.blocks:
             self.update(lr, value, grad, *others)
             grad.fill(0)
+        for param in self.flat.parts:
+            param.stepped()
 
     def update(self, lr, value, grad, *others):
         """Change `value` in place, and the memory that follows it; the last array is workspace.

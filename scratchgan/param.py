@@ -1,4 +1,9 @@
-"""Param: a value and its gradient. flatten: many Params in two contiguous arrays, for whoever works on all at once."""
+"""Param: a value and its gradient. flatten: many Params in two contiguous arrays, for whoever works on all at once.
+
+Then weights that a layer computes with, but that an optimizer does not move directly: Spectral and WeightNorm.
+"""
+
+import copy
 
 from scratchgan import xp
 
@@ -8,6 +13,9 @@ class Param:
 
     Gradients ADD UP, over calls of `backward`, until an optimizer's step clears them. Write into the arrays
     (`param.value[...] = x`); do not replace them: an optimizer holds on to the arrays themselves.
+
+    A layer computes with `effective()` and hands that array's gradient to `accumulate`: for a plain Param they are
+    `value` and `grad`; `Spectral` and `WeightNorm` put a function between.
     """
 
     def __init__(self, value):
@@ -19,7 +27,26 @@ class Param:
         return f"Param{self.value.shape} of {self.value.dtype}"
 
     def __deepcopy__(self, memo):
-        return Param(self.value.copy())  # a copy lives in no Flat, and nothing has been added to its grad
+        twin = copy.copy(self)  # a copy lives in no Flat, and nothing has been added to its grad
+        twin.value, twin.grad, twin.flat = self.value.copy(), xp.zeros_like(self.value), None
+        for name, part in self.inner().items():
+            setattr(twin, name, copy.deepcopy(part, memo))
+        return twin
+
+    def effective(self):
+        """Return the array that a layer computes with."""
+        return self.value
+
+    def accumulate(self, gradient):
+        """Add to `grad`, given the gradient with respect to `effective()`."""
+        self.grad += gradient
+
+    def stepped(self):
+        """Take notice that an optimizer has moved `value`; each optimizer says so once in a step."""
+
+    def inner(self):
+        """Return {name: part}: Params and arrays besides value and grad; they are saved and copied with a network."""
+        return {name: part for name, part in vars(self).items() if name not in ("value", "grad", "flat")}
 
     def astype(self, dtype):
         """Convert value and grad to another dtype."""
@@ -82,3 +109,113 @@ def flatten(params):
     if len({id(param) for param in params}) < len(params):
         raise ValueError("a Param is listed twice: it would be moved twice; net.params() lists each once")
     return Flat(params)
+
+
+# ---- weights that are functions of others ----------------------------------------------------------------
+
+
+class Spectral(Param):
+    """A weight divided by its largest singular value, so that its layer cannot stretch: W / sigma (Miyato et al. 2018).
+
+        sigma = u^T M v,  u <- M v / |M v|,  v <- M^T u / |M^T u|        (algorithm 1), M = W as (inputs, outputs)
+
+    One power iteration after each step of the optimizer, so that all forwards within a step agree; 30 at the start.
+    u and v count as constants, sigma does not: with E the gradient at W / sigma, that at W is
+    (E - <E, W / sigma> u v^T) / sigma (eq. 12). exact=True takes u and v from a full SVD each time instead.
+    """
+
+    def __init__(self, param, *, rng, exact=False):
+        super().__init__(param.value)
+        self.exact = exact
+        M = self.matrix()
+        self.v = normalized(xp.to_device(rng.standard_normal(M.shape[1]), dtype=M.dtype))  # (outputs,)
+        self.u = normalized(M @ self.v)  # (inputs,)
+        for _ in range(30):
+            self.stepped()
+
+    def matrix(self):
+        """Return W as (inputs, outputs): its last axis against all others."""
+        return self.value.reshape(-1, self.value.shape[-1])
+
+    def stepped(self):
+        self.u[...] = normalized(self.matrix() @ self.v)
+        self.v[...] = normalized(self.matrix().T @ self.u)
+
+    def sigma(self):
+        """Return the estimate of the largest singular value, a 0-d array."""
+        if self.exact:
+            U, _, Vh = xp.linalg.svd(self.matrix().real, full_matrices=False)
+            self.u[...], self.v[...] = U[:, 0], Vh[0]
+        return self.u @ self.matrix() @ self.v
+
+    def effective(self):
+        return self.value / self.sigma()
+
+    def accumulate(self, gradient):
+        sigma = self.sigma()
+        slope = (gradient * self.value).sum() / sigma  # <E, W / sigma>
+        rank_one = xp.outer(self.u, self.v).reshape(self.value.shape)
+        self.grad += (gradient - slope * rank_one) / sigma
+
+
+class WeightNorm(Param):
+    """A weight by its lengths and directions: W = g V / |V|, a length for each output (Salimans & Kingma 2016, eq. 2).
+
+    V is `value`; g, (outputs,), a Param of its own. |V| is taken over all axes but the last. With E the gradient at W,
+    that at g is <E, V> / |V|, and that at V is (g / |V|) (E - (<E, V> / |V|^2) V) (eq. 3).
+    """
+
+    def __init__(self, param):
+        super().__init__(param.value)
+        self.g = Param(self.length())
+
+    def length(self):
+        """Return |V|, (outputs,)."""
+        rows = self.value.reshape(-1, self.value.shape[-1])
+        return xp.sqrt((rows * rows).sum(0))
+
+    def effective(self):
+        return self.value * (self.g.value / self.length())
+
+    def accumulate(self, gradient):
+        length = self.length()
+        outputs = self.value.shape[-1]
+        slope = (gradient * self.value).reshape(-1, outputs).sum(0) / length
+        self.g.grad += slope
+        self.grad += (gradient - self.value * (slope / length)) * (self.g.value / length)
+
+
+def normalized(x):
+    """Return x / |x|; zeros stay zeros."""
+    return x / (xp.sqrt((x * x).sum()) + 1e-30)
+
+
+def spectral_norm(net, *, rng, exact=False):
+    """Make every weight W in a layer, or a network, `Spectral`; return it. Biases and gains stay as they are."""
+    return replace_weights(net, lambda param: Spectral(param, rng=rng, exact=exact))
+
+
+def weight_norm(net):
+    """Make every weight W in a layer, or a network, a `WeightNorm`; return the network. It computes what it did."""
+    return replace_weights(net, WeightNorm)
+
+
+def replace_weights(net, make):
+    """Put make(W) in the place of each Param W in a network; one that stands in two places stays one."""
+    made = {}
+    for _, layer, name, param in list(net.attributes(Param)):
+        if name == "W":
+            if param.flat is not None or type(param) is not Param:
+                raise ValueError(f"the W of {layer!r} belongs to an optimizer, or is normalised already: do this first")
+            if param not in made:
+                made[param] = make(param)
+            layer.W = made[param]
+    return net
+
+
+def clip(net, limit):
+    """Clip every Param of a network to [-limit, limit], in place (Arjovsky et al. 2017, algorithm 1, line 7)."""
+    if not limit > 0:
+        raise ValueError(f"clip: limit is {limit}, wanted a number above 0")
+    for param in net.params():
+        xp.clip(param.value, -limit, limit, out=param.value)

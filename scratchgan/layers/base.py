@@ -16,6 +16,8 @@ class Layer:
     `dy` is the gradient of some scalar with respect to y, `dx` that scalar's gradient with respect to x.
     """
 
+    mixes_samples = False  # whether, in training, y of one sample depends on the others of its batch
+
     def __call__(self, x):
         """Infer: y = f(x) with running statistics, without dropout, and without a tape."""
         return self.forward(x, train=False)[0]
@@ -55,6 +57,10 @@ class Layer:
             for name, part in vars(layer).items():
                 if isinstance(part, kind):
                     yield f"{path}.{name}".lstrip("."), layer, name, part
+                if isinstance(part, Param):  # one that is computed from others has parts of its own
+                    for inner_name, inner in part.inner().items():
+                        if isinstance(inner, kind):
+                            yield f"{path}.{name}.{inner_name}".lstrip("."), part, inner_name, inner
 
     def named_params(self):
         """Return {path: Param} in a fixed order; a Param that stands in two places is listed once."""
@@ -141,7 +147,7 @@ class Linear(Layer):
 
     def forward(self, x, train=True):
         self.output_shape(check(self, "x", x, dtype=self.W.value.dtype).shape)
-        y = self.apply(self.W.value, x)
+        y = self.apply(self.W.effective(), x)
         if self.b is not None:
             y += self.b.value
         return y, x
@@ -149,18 +155,18 @@ class Linear(Layer):
     def backward(self, x, dy, grads=True):
         check(self, "dy", dy, self.output_shape(x.shape), self.W.value.dtype)
         if grads:
-            self.W.grad += self.weight_grad(x, dy)
+            self.W.accumulate(self.weight_grad(x, dy))
             if self.b is not None:
                 self.b.grad += sum_rows(dy)
-        return self.input_grad(self.W.value, dy, x.shape)
+        return self.input_grad(self.W.effective(), dy, x.shape)
 
     def double_backward(self, x, dy, ddx, grads=True):
         # dx = input_grad(W, dy) is linear in W and in dy, and does not depend on x: there is no bend.
         # L = <ddx, input_grad(W, dy)> = <A(W, ddx), dy>: the very form whose adjoints are known.
         check(self, "ddx", ddx, x.shape, self.W.value.dtype)
         if grads:
-            self.W.grad += self.weight_grad(ddx, dy)
-        return self.apply(self.W.value, ddx), None
+            self.W.accumulate(self.weight_grad(ddx, dy))
+        return self.apply(self.W.effective(), ddx), None
 
 
 class Pointwise(Layer):

@@ -4,6 +4,12 @@ from scratchgan import xp
 from scratchgan.layers.base import Layer, add, check
 
 
+class Tapes(list):
+    """The tapes of a Sequential's layers; dys: what the last `backward` with grads=False gave to each layer."""
+
+    dys = ()
+
+
 class Sequential(Layer):
     """y = f_n(... f_2(f_1(x))): one layer after the other. With no layers it is the identity."""
 
@@ -20,26 +26,28 @@ class Sequential(Layer):
         return [(str(index), layer) for index, layer in enumerate(self.layers)]
 
     def forward(self, x, train=True):
-        tapes = []
+        tapes = Tapes()
         for layer in self.layers:
             x, tape = layer.forward(x, train)
             tapes.append(tape)
         return x, tapes
 
     def backward(self, tapes, dy, grads=True):
+        dys = []
         for layer, tape in zip(reversed(self.layers), reversed(tapes), strict=True):
+            dys.append(dy)
             dy = layer.backward(tape, dy, grads)
+        if not grads:
+            tapes.dys = dys[::-1]  # a gradient penalty comes back for these
         return dy
 
     def double_backward(self, tapes, dy, ddx, grads=True):
-        # 1. Down: the upstream gradient that each layer's backward was given.
-        dys = [dy]
-        for layer, tape in zip(self.layers[:0:-1], tapes[:0:-1], strict=True):
-            dys.append(layer.backward(tape, dys[-1], grads=False))
-        dys.reverse()
+        # 1. Down: the upstream gradient that each layer's backward was given; on the tape, if it was this dy.
+        if not tapes.dys or tapes.dys[-1] is not dy:
+            self.backward(tapes, dy, grads=False)
         # 2. Up: carry ddx to the output, and collect how each layer's backward bends with its input.
         bends = []
-        for layer, tape, layer_dy in zip(self.layers, tapes, dys, strict=False):  # no layers: no dys are used
+        for layer, tape, layer_dy in zip(self.layers, tapes, tapes.dys, strict=True):
             ddx, bend = layer.double_backward(tape, layer_dy, ddx, grads)
             bends.append(bend)
         # 3. Down: a bend is a gradient at an inner activation, and goes back to x as any gradient does.

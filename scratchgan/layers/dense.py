@@ -64,14 +64,14 @@ class Embedding(Layer):
         # The bounds are looked at on the CPU only: on a GPU the look would wait for the device.
         if not xp.on_gpu() and x.size and not 0 <= x.min() <= x.max() < self.classes:
             raise ValueError(f"{self!r}: x holds {x.min()} to {x.max()}, wanted 0 to {self.classes - 1}")
-        return self.W.value[x], x
+        return self.W.effective()[x], x
 
     def backward(self, x, dy, grads=True):
         check(self, "dy", dy, x.shape + (self.features,), self.W.value.dtype)
         if grads:
             # Rows that are used twice must add up: a product with one-hot rows does that in a fixed order.
             one_hot = x.reshape(-1, 1) == xp.arange(self.classes)  # (N * ..., classes)
-            self.W.grad += one_hot.astype(dy.dtype).T @ dy.reshape(-1, self.features)
+            self.W.accumulate(one_hot.astype(dy.dtype).T @ dy.reshape(-1, self.features))
         return None
 
     def double_backward(self, x, dy, ddx, grads=True):

@@ -218,6 +218,8 @@ class BatchNorm(Normalization):
     Raises ValueError in training where n = 1: one number has no variance.
     """
 
+    mixes_samples = True
+
     def __init__(self, channels, *, eps=1e-5, momentum=0.1):
         if not 0 <= momentum <= 1:
             raise ValueError(f"BatchNorm: momentum is {momentum}, wanted a number from 0 to 1")
