@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from scratchgan import xp
 from scratchgan.layers.base import add, check
-from scratchgan.layers.compose import Concat, Residual, Sequential
+from scratchgan.layers.compose import Concat, Residual, Sequential, Tapes
 
 # ---- what a network is made of ---------------------------------------------------------------------------
 
@@ -122,7 +122,7 @@ def computes_as(layer, container):
 def forward(layer, path, x, train, visit):
     """Return layer.forward(x, train), and call visit(path, layer, x, y) for every layer inside but Sequential."""
     if computes_as(layer, Sequential):
-        tapes = []
+        tapes = Tapes()
         for name, part in layer.children():
             x, tape = forward(part, join(path, name), x, train, visit)
             tapes.append(tape)

@@ -20,7 +20,7 @@ def test_the_core_stays_readable():
     core = [path for path in PACKAGE if path.parent.name == "layers" or path.name in CORE]
     core.remove(ROOT / "scratchgan" / "layers" / "conv_fast.py")  # the same as conv.py, faster
     assert len(core) > 8
-    assert lines(core) <= 2500
+    assert lines(core) <= 2800  # 2,500 until penalties and reparametrised weights joined it
 
 
 def test_the_package_stays_small():
