@@ -2,7 +2,8 @@
 
 Scores are logits: D(x) = sigmoid(logit), and no network ends with that sigmoid. Every function takes the mean over
 all elements, is safe for logits of any size, and leaves its value on the device (a 0-d array).
-For a discriminator: loss, d_real, d_fake = f(real_logits, fake_logits). For a generator: loss, d_fake = f(fake_logits).
+For a discriminator: loss, d_real, d_fake = f(real_logits, fake_logits). For a generator: loss, d_fake = f(fake_logits);
+a relativistic generator's loss looks at the real logits too, and so has the form of a discriminator's.
 """
 
 from scratchgan import xp
@@ -80,16 +81,91 @@ def wasserstein_generator(fake_logits):
 
 def hinge_discriminator(real_logits, fake_logits):
     """D descends E max(0, 1 - D(x)) + E max(0, 1 + D(G(z))) (Lim & Ye 2017; Miyato et al. 2018, eq. 16)."""
-    n_real, n_fake = count("hinge", real_logits), count("hinge", fake_logits)
-    loss = xp.maximum(1 - real_logits, 0).mean() + xp.maximum(1 + fake_logits, 0).mean()
-    d_real = (real_logits < 1).astype(real_logits.dtype) * (-1 / n_real)
-    d_fake = (fake_logits > -1).astype(fake_logits.dtype) * (1 / n_fake)
-    return loss, d_real, d_fake
+    real_loss, d_real = hinge(real_logits, 1)
+    fake_loss, d_fake = hinge(fake_logits, -1)
+    return real_loss + fake_loss, d_real, d_fake
 
 
 def hinge_generator(fake_logits):
     """G ascends E D(G(z)) (Miyato et al. 2018, eq. 17): the same as `wasserstein_generator`."""
     return wasserstein_generator(fake_logits)
+
+
+# ---- relativistic: is this sample more real than that one? (Jolicoeur-Martineau 2019) --------------------
+#
+# With C(x) the logit of x, only differences C(x) - C(G(z)) count: a number added to all logits changes nothing. G's
+# loss is D's with the roles of real and fake exchanged. For G, training uses d_fake alone: real samples do not
+# depend on G, so that d_real has nowhere to go; it is returned because it is half of the gradient.
+
+
+def relativistic_discriminator(real_logits, fake_logits):
+    """D descends -E log sigmoid(C(x) - C(G(z))), over pairs of a real and a fake sample (RSGAN, section 4).
+
+    Logits of equal shapes: the pairs are the elements that share an index.
+    """
+    loss, d_real = binary_cross_entropy(differences("relativistic", real_logits, fake_logits), 1.0)
+    return loss, d_real, -d_real
+
+
+def relativistic_generator(real_logits, fake_logits):
+    """G descends -E log sigmoid(C(G(z)) - C(x)), over pairs (RSGAN, section 4); return loss, d_real, d_fake."""
+    loss, d_real = binary_cross_entropy(differences("relativistic", real_logits, fake_logits), 0.0)
+    return loss, d_real, -d_real
+
+
+def relativistic_average_discriminator(real_logits, fake_logits):
+    """D descends -E log sigmoid(C(x) - E C(G(z))) - E log(1 - sigmoid(C(G(z)) - E C(x))) (RaSGAN, section 4).
+
+    Each inner E is the mean over all elements of the batch, so that the two batches may differ in size.
+    """
+    return against_average(minimax_discriminator, real_logits, fake_logits)
+
+
+def relativistic_average_generator(real_logits, fake_logits):
+    """G descends -E log sigmoid(C(G(z)) - E C(x)) - E log(1 - sigmoid(C(x) - E C(G(z)))) (RaSGAN, section 4)."""
+    loss, d_fake, d_real = against_average(minimax_discriminator, fake_logits, real_logits)
+    return loss, d_real, d_fake
+
+
+def relativistic_hinge_discriminator(real_logits, fake_logits):
+    """D descends E max(0, 1 - (C(x) - C(G(z)))), over pairs: `relativistic_discriminator` with a hinge."""
+    loss, d_real = hinge(differences("relativistic_hinge", real_logits, fake_logits), 1)
+    return loss, d_real, -d_real
+
+
+def relativistic_hinge_generator(real_logits, fake_logits):
+    """G descends E max(0, 1 - (C(G(z)) - C(x))), over pairs; return loss, d_real, d_fake."""
+    loss, d_real = hinge(differences("relativistic_hinge", real_logits, fake_logits), -1)
+    return loss, d_real, -d_real
+
+
+def relativistic_average_hinge_discriminator(real_logits, fake_logits):
+    """D descends E max(0, 1 - (C(x) - E C(G(z)))) + E max(0, 1 + (C(G(z)) - E C(x))) (RaHingeGAN, appendix)."""
+    return against_average(hinge_discriminator, real_logits, fake_logits)
+
+
+def relativistic_average_hinge_generator(real_logits, fake_logits):
+    """G descends E max(0, 1 - (C(G(z)) - E C(x))) + E max(0, 1 + (C(x) - E C(G(z)))) (RaHingeGAN, appendix)."""
+    loss, d_fake, d_real = against_average(hinge_discriminator, fake_logits, real_logits)
+    return loss, d_real, d_fake
+
+
+def differences(name, real_logits, fake_logits):
+    """Return real_logits - fake_logits; raise ValueError unless each real logit has its fake one."""
+    count(name, real_logits)
+    check(name, "fake_logits", fake_logits, dtype=real_logits.dtype)
+    if real_logits.shape != fake_logits.shape:
+        shapes = f"real_logits {real_logits.shape} and fake_logits {fake_logits.shape}"
+        raise ValueError(f"{name}: {shapes} are no pairs: give equal shapes, or take relativistic_average")
+    return real_logits - fake_logits
+
+
+def against_average(discriminator, a, b):
+    """Apply a loss (of D, for a = real, b = fake) to a - mean b and b - mean a; return it and d_a, d_b."""
+    n_a, n_b = count("relativistic_average", a), count("relativistic_average", b)
+    check("relativistic_average", "logits", b, dtype=a.dtype)
+    loss, d_a, d_b = discriminator(a - b.mean(), b - a.mean())
+    return loss, d_a - d_b.sum() * (1 / n_a), d_b - d_a.sum() * (1 / n_b)  # each mean passes its gradient on
 
 
 # ---- parts of other objectives: loss, gradient = f(x, target) --------------------------------------------
@@ -103,6 +179,13 @@ def binary_cross_entropy(logits, targets):
     n = count("binary_cross_entropy", logits, targets)
     loss = targets * softplus(-logits) + (1 - targets) * softplus(logits)
     return loss.mean(), (sigmoid(logits) - targets) * (1 / n)
+
+
+def hinge(logits, sign):
+    """E max(0, 1 - sign logit), with sign 1 or -1: no gradient once the logit is beyond 1, or -1."""
+    n = count("hinge", logits)
+    short = 1 - sign * logits  # by how much the logit falls short of the margin
+    return xp.maximum(short, 0).mean(), (short > 0).astype(logits.dtype) * (-sign / n)
 
 
 def softmax_cross_entropy(logits, labels):

@@ -188,11 +188,12 @@ def read_frame(path, size=None):
 # ---- the plane -------------------------------------------------------------------------------------------
 
 
-def plane(real, fake, *, arrows, surface, bounds, title=""):
+def plane(real, fake, *, surface, bounds, arrows=None, levels=None, title=""):
     """Return a picture, uint8 (H, W_, 3), of a GAN in the plane.
 
-    real, fake: points (n, 2); arrows: which way each fake point is pushed, (n, 2), drawn at one scale for all;
-    surface: a function from points (n, 2), float32, to D's probability of "real", (n, 1); bounds: half-width.
+    real, fake: points (n, 2); surface: a function from points (n, 2), float32, to D's probability of "real", (n, 1),
+    or, with `levels`, to a critic's score, of which so many level sets are drawn; bounds: half-width; arrows: which way
+    each fake point is pushed, (n, 2), drawn at one scale for all.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -203,13 +204,17 @@ def plane(real, fake, *, arrows, surface, bounds, title=""):
     axis = np.linspace(-bounds, bounds, 81, dtype=np.float32)
     mesh = np.stack(np.meshgrid(axis, axis), axis=-1)  # (81, 81, 2)
     opinion = surface(mesh.reshape(-1, 2)).reshape(81, 81)
-    axes.contourf(axis, axis, opinion, levels=np.linspace(0, 1, 21), cmap="PuOr_r", alpha=0.5)
+    if levels is None:
+        axes.contourf(axis, axis, opinion, levels=np.linspace(0, 1, 21), cmap="PuOr_r", alpha=0.5)
+    else:
+        axes.contour(axis, axis, opinion, levels=levels, cmap="PuOr_r", linewidths=0.8)
     axes.scatter(*real.T, s=4, color="tab:orange", label="real")
     axes.scatter(*fake.T, s=4, color="tab:blue", label="generated")
-    some = slice(0, None, max(len(fake) // 200, 1))  # arrows of all points would hide the picture
-    longest = np.linalg.norm(arrows, axis=1).max()
-    unit = arrows[some] / max(longest, 1e-12)
-    axes.quiver(*fake[some].T, *unit.T, angles="xy", scale_units="xy", scale=4 / bounds, width=0.003)
+    if arrows is not None:
+        some = slice(0, None, max(len(fake) // 200, 1))  # arrows of all points would hide the picture
+        longest = np.linalg.norm(arrows, axis=1).max()
+        unit = arrows[some] / max(longest, 1e-12)
+        axes.quiver(*fake[some].T, *unit.T, angles="xy", scale_units="xy", scale=4 / bounds, width=0.003)
     axes.set(xlim=(-bounds, bounds), ylim=(-bounds, bounds), aspect="equal", title=title)
     axes.legend(loc="upper right", fontsize=8)
     canvas.draw()

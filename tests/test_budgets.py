@@ -18,13 +18,14 @@ def lines(paths):
 
 def test_the_core_stays_readable():
     core = [path for path in PACKAGE if path.parent.name == "layers" or path.name in CORE]
-    core.remove(ROOT / "scratchgan" / "layers" / "conv_fast.py")  # the same as conv.py, faster
+    for faster in ("conv_fast.py", "conv_winograd.py"):  # the same as conv.py, faster
+        core.remove(ROOT / "scratchgan" / "layers" / faster)
     assert len(core) > 8
     assert lines(core) <= 2800  # 2,500 until penalties and reparametrised weights joined it
 
 
 def test_the_package_stays_small():
-    assert lines(PACKAGE) <= 7000
+    assert lines(PACKAGE) <= 8000  # 7,000 until penalties, distances and Winograd's convolutions joined it
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
