@@ -3,11 +3,13 @@
 import numpy as np
 from hypothesis import strategies as st
 
+from scratchgan import xp
 from scratchgan.layers import (
     AvgPool,
     Blur,
     Crop,
     GlobalAvgPool,
+    GlobalMaxPool,
     Layer,
     MaxPool,
     Pad,
@@ -81,7 +83,7 @@ class Apart(Layer):
     """y = x + c, with a c whose elements lie 20 apart: no step of a difference can then change which is the largest."""
 
     def __init__(self, shape, rng):
-        self.c = 20.0 * rng.permutation(np.prod(shape)).reshape(shape)
+        self.c = xp.to_device(20.0 * rng.permutation(np.prod(shape)).reshape(shape))
 
     def forward(self, x, train=True):
         return check(self, "x", x, self.c.shape) + self.c, None
@@ -99,6 +101,11 @@ def largest(draw, rng):
     return Sequential(Apart(x_shape, rng), MaxPool(*window(draw, lengths))), x_shape
 
 
+def largest_of_all(draw, rng):
+    x_shape = (draw(few), *sides(draw), draw(few))
+    return Sequential(Apart(x_shape, rng), GlobalMaxPool()), x_shape
+
+
 SMOOTH = {
     "Crop": bordered(Crop, least=5),
     "Pad": bordered(Pad, least=1),
@@ -109,6 +116,7 @@ SMOOTH = {
     "PixelShuffle": pixel_shuffle,
     "PixelUnshuffle": pixel_unshuffle,
     "GlobalAvgPool": any_sides(lambda draw: GlobalAvgPool()),
+    "GlobalMaxPool": largest_of_all,
     "AvgPool": average,
     "MaxPool": largest,
 }

@@ -14,6 +14,7 @@ from scratchgan.layers import (
     Blur,
     Crop,
     GlobalAvgPool,
+    GlobalMaxPool,
     MaxPool,
     Pad,
     PixelShuffle,
@@ -124,6 +125,7 @@ def test_pixel_shuffle(x, r, C):
 @given(arrays())
 def test_the_mean_over_space(x):
     same(GlobalAvgPool()(x), x.reshape(len(x), -1, x.shape[-1]).mean(1))
+    same(GlobalMaxPool()(x), x.reshape(len(x), -1, x.shape[-1]).max(1))
 
 
 @settings(deadline=None)
@@ -212,6 +214,7 @@ def test_impossible_settings_are_refused(make, message):
     [
         (Upsample(), (2, 3), r"Upsample\(2, 'nearest'\): x has shape \(2, 3\), wanted \(N, L, C\)"),
         (GlobalAvgPool(), (2, 3), r"GlobalAvgPool\(\): x has shape \(2, 3\)"),
+        (GlobalMaxPool(), (2, 3), r"GlobalMaxPool\(\): x has shape \(2, 3\)"),
         (Upsample(), (2, 0, 3), r"x has shape \(2, 0, 3\)"),
         (Crop(2), (1, 4, 1), r"Crop\(2\): nothing would be left of a side of 4"),
         (Crop(((1, 1),)), (1, 4, 4, 1), "padding has 1 entries, and x has 2 spatial axes"),

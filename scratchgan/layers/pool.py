@@ -1,4 +1,4 @@
-"""Pooling: GlobalAvgPool, AvgPool, MaxPool, for x of any number of spatial axes.
+"""Pooling: GlobalAvgPool, GlobalMaxPool, AvgPool, MaxPool, for x of any number of spatial axes.
 
 A window of K elements every `stride` makes 1 + (L + 2 padding - K) // stride elements of a side of L, as for a
 convolution: what does not fill a window at the end is left out. docs/resampling.md derives them.
@@ -28,6 +28,41 @@ class GlobalAvgPool(Fixed):
     def adjoint(self, dy, shape):
         rows = dy.reshape(shape[0], 1, shape[-1]) / math.prod(shape[1:-1])  # (N, 1, C)
         return xp.repeat(rows, math.prod(shape[1:-1]), 1).reshape(shape)
+
+
+class GlobalMaxPool(Layer):
+    """The largest element over space: y[n, c] = max of x[n, ..., c], (N, ..., C) -> (N, C).
+
+    Where several are the largest, the first in row-major order receives the whole gradient.
+    """
+
+    def __repr__(self):
+        return "GlobalMaxPool()"
+
+    def output_shape(self, shape):
+        """Return the shape of y for an x of this shape; raise ValueError if there is none."""
+        sides(self, shape)
+        return (shape[0], shape[-1])
+
+    def rows(self, x):
+        """Return x as (N, elements of space, C)."""
+        return x.reshape(len(x), -1, x.shape[-1])
+
+    def forward(self, x, train=True):
+        self.output_shape(check(self, "x", x).shape)
+        choice = self.rows(x).real.argmax(1)[:, None]  # (N, 1, C), the first of equals
+        return xp.take_along_axis(self.rows(x), choice, 1)[:, 0], (x.shape, choice)
+
+    def backward(self, tape, dy, grads=True):
+        shape, choice = tape
+        check(self, "dy", dy, self.output_shape(shape))
+        places = xp.arange(math.prod(shape[1:-1]))[:, None]  # (elements of space, 1)
+        return ((places == choice) * dy[:, None]).reshape(shape)
+
+    def double_backward(self, tape, dy, ddx, grads=True):
+        # As for MaxPool, dx does not change with x as long as the same elements are the largest.
+        shape, choice = tape
+        return xp.take_along_axis(self.rows(check(self, "ddx", ddx, shape)), choice, 1)[:, 0], None
 
 
 class AvgPool(Separable):
