@@ -134,7 +134,7 @@ def forward(layer, path, x, train, visit):
     elif computes_as(layer, Concat):
         parts = [forward(branch, join(path, name), x, train, visit) for name, branch in layer.children()]
         ys, tapes = zip(*parts, strict=True)
-        y, tape = xp.concatenate(ys, axis=-1), (tapes, [part.shape[-1] for part in ys])
+        y, tape = xp.concatenate(ys, axis=-1), (Tapes(tapes), [part.shape[-1] for part in ys])
     else:
         y, tape = layer.forward(x, train)
     visit(path, layer, x, y)

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scratchgan.metrics.wasserstein import assignment, distance_1d, sliced, transport
@@ -50,6 +50,7 @@ every_distance = pytest.mark.parametrize("distance", DISTANCES.values(), ids=DIS
 
 
 @every_distance
+@settings(deadline=None)
 @given(clouds(3), orders)
 def test_symmetry_and_triangle_inequality(distance, points, p):
     x, y, z = points
@@ -58,6 +59,7 @@ def test_symmetry_and_triangle_inequality(distance, points, p):
 
 
 @every_distance
+@settings(deadline=None)
 @given(clouds(1), orders, st.randoms(use_true_random=False))
 def test_zero_on_the_same_points_in_any_order(distance, points, p, random):
     x = points[0]
@@ -66,6 +68,7 @@ def test_zero_on_the_same_points_in_any_order(distance, points, p, random):
 
 
 @every_distance
+@settings(deadline=None)
 @given(clouds(2), orders, st.floats(0.125, 8), st.floats(-10, 10))
 def test_scaling_and_common_translation(distance, points, p, scale, shift):
     """W(a x + b, a y + b) = a W(x, y)."""
@@ -75,6 +78,7 @@ def test_scaling_and_common_translation(distance, points, p, scale, shift):
 
 
 @every_distance
+@settings(deadline=None)
 @given(clouds(2))
 def test_larger_p_is_never_smaller(distance, points):
     """W_p <= W_q for p <= q (Jensen)."""
@@ -85,11 +89,13 @@ def test_larger_p_is_never_smaller(distance, points):
 # ---- closed forms ----------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(samples, st.floats(-50, 50), orders)
 def test_translation_in_1d(x, shift, p):
     assert distance_1d(x, x + shift, p) == pytest.approx(abs(shift), abs=ROUNDING)
 
 
+@settings(deadline=None)
 @given(clouds(1), orders)
 def test_translation_of_points(points, p):
     x = points[0]
@@ -97,6 +103,7 @@ def test_translation_of_points(points, p):
     assert transport(x, x + shift, p)[0] == pytest.approx(np.linalg.norm(shift), abs=ROUNDING)
 
 
+@settings(deadline=None)
 @given(samples, st.floats(0.125, 8), st.floats(-50, 50), orders)
 def test_an_increasing_map_keeps_the_order(z, scale, shift, p):
     """The increasing map z -> scale z + shift moves nothing past anything else, so that it is the best one."""
@@ -147,6 +154,7 @@ def test_sliced_translation(p, mean, variance):
 # ---- brute force -----------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(samples, samples)
 def test_unequal_sizes_against_the_integral_of_distribution_functions(x, y):
     """W_1 is also the integral over t of |F(t) - G(t)|: areas between two curves, summed sideways."""
@@ -156,6 +164,7 @@ def test_unequal_sizes_against_the_integral_of_distribution_functions(x, y):
     assert distance_1d(x, y) == pytest.approx(np.sum(np.abs(F - G) * np.diff(t)), abs=ROUNDING)
 
 
+@settings(deadline=None)
 @given(samples, samples, orders)
 def test_unequal_sizes_against_repeated_points(x, y, p):
     """Repeat each number until both samples have n m of them: the distributions stay what they are."""
@@ -164,6 +173,7 @@ def test_unequal_sizes_against_repeated_points(x, y, p):
     assert distance_1d(x, y, p) == pytest.approx(expected, abs=ROUNDING)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 6), st.data())
 def test_assignment_against_all_permutations(n, data):
     entries = data.draw(st.sampled_from([st.integers(-3, 3), numbers]))  # small integers: many ties
@@ -198,6 +208,7 @@ def test_potentials_prove_the_assignment_optimal(matrix):
 # ---- one function against another ------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(clouds(2), orders)
 def test_in_one_dimension_all_three_agree(points, p):
     x, y = points[..., :1]
@@ -206,6 +217,7 @@ def test_in_one_dimension_all_three_agree(points, p):
     assert transport(x, y, p)[0] == pytest.approx(exact, abs=rounding(p))
 
 
+@settings(deadline=None)
 @given(clouds(2), orders)
 def test_sliced_is_at_most_transport(points, p):
     """A projection brings no two points further apart."""

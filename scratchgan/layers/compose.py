@@ -5,9 +5,9 @@ from scratchgan.layers.base import Layer, add, check
 
 
 class Tapes(list):
-    """The tapes of a Sequential's layers; dys: what the last `backward` with grads=False gave to each layer."""
+    """The tapes of the layers inside; dys: what the last `backward` with grads=False, of this dy, gave to each layer."""
 
-    dys = ()
+    dy, dys = None, ()
 
 
 class Sequential(Layer):
@@ -33,17 +33,16 @@ class Sequential(Layer):
         return x, tapes
 
     def backward(self, tapes, dy, grads=True):
-        dys = []
+        dys = [dy]
         for layer, tape in zip(reversed(self.layers), reversed(tapes), strict=True):
-            dys.append(dy)
-            dy = layer.backward(tape, dy, grads)
+            dys.append(layer.backward(tape, dys[-1], grads))
         if not grads:
-            tapes.dys = dys[::-1]  # a gradient penalty comes back for these
-        return dy
+            tapes.dy, tapes.dys = dy, dys[-2::-1]  # a gradient penalty comes back for these
+        return dys[-1]
 
     def double_backward(self, tapes, dy, ddx, grads=True):
         # 1. Down: the upstream gradient that each layer's backward was given; on the tape, if it was this dy.
-        if not tapes.dys or tapes.dys[-1] is not dy:
+        if tapes.dy is not dy:
             self.backward(tapes, dy, grads=False)
         # 2. Up: carry ddx to the output, and collect how each layer's backward bends with its input.
         bends = []
@@ -106,7 +105,7 @@ class Concat(Layer):
         ys, tapes = zip(*[branch.forward(x, train) for branch in self.branches], strict=True)
         for y in ys:
             check(self, "a branch's output", y, ys[0].shape[:-1] + y.shape[-1:], ys[0].dtype)
-        return xp.concatenate(ys, axis=-1), (tapes, [y.shape[-1] for y in ys])
+        return xp.concatenate(ys, axis=-1), (Tapes(tapes), [y.shape[-1] for y in ys])
 
     def split(self, dy, widths):
         """Cut dy along its last axis into one piece per branch."""
@@ -119,15 +118,18 @@ class Concat(Layer):
 
     def backward(self, tape, dy, grads=True):
         tapes, widths = tape
-        dx = None
-        for branch, branch_tape, piece in zip(self.branches, tapes, self.split(dy, widths), strict=True):
+        pieces, dx = self.split(dy, widths), None
+        if not grads:
+            tapes.dy, tapes.dys = dy, pieces
+        for branch, branch_tape, piece in zip(self.branches, tapes, pieces, strict=True):
             dx = add(dx, branch.backward(branch_tape, piece, grads))
         return dx
 
     def double_backward(self, tape, dy, ddx, grads=True):
         tapes, widths = tape
+        pieces = tapes.dys if tapes.dy is dy else self.split(dy, widths)
         ddys, bend = [], None
-        for branch, branch_tape, piece in zip(self.branches, tapes, self.split(dy, widths), strict=True):
+        for branch, branch_tape, piece in zip(self.branches, tapes, pieces, strict=True):
             ddy, branch_bend = branch.double_backward(branch_tape, piece, ddx, grads)
             ddys.append(ddy)
             bend = add(bend, branch_bend)
