@@ -120,17 +120,21 @@ class Spectral(Param):
         sigma = u^T M v,  u <- M v / |M v|,  v <- M^T u / |M^T u|        (algorithm 1), M = W as (inputs, outputs)
 
     One power iteration after each step of the optimizer, so that all forwards within a step agree; 30 at the start.
-    u and v count as constants, sigma does not: with E the gradient at W / sigma, that at W is
-    (E - <E, W / sigma> u v^T) / sigma (eq. 12). exact=True takes u and v from a full SVD each time instead.
+    exact=True takes u and v from a full SVD at both times. Within a step they are constants, while sigma moves with W:
+    with E the gradient at W / sigma, that at W is (E - <E, W / sigma> u v^T) / sigma (eq. 12), which is also the exact
+    derivative once u and v have converged. A ConvTranspose's M is that of the convolution it is the adjoint of.
+    Raises ValueError for a W of zeros.
     """
 
     def __init__(self, param, *, rng, exact=False):
         super().__init__(param.value)
+        if not self.value.any():
+            raise ValueError(f"{self!r} is all zeros: it has no largest singular value to be divided by")
         self.exact = exact
         M = self.matrix()
         self.v = normalized(xp.to_device(rng.standard_normal(M.shape[1]), dtype=M.dtype))  # (outputs,)
         self.u = normalized(M @ self.v)  # (inputs,)
-        for _ in range(30):
+        for _ in range(1 if exact else 30):
             self.stepped()
 
     def matrix(self):
@@ -138,14 +142,16 @@ class Spectral(Param):
         return self.value.reshape(-1, self.value.shape[-1])
 
     def stepped(self):
-        self.u[...] = normalized(self.matrix() @ self.v)
-        self.v[...] = normalized(self.matrix().T @ self.u)
+        M = self.matrix()
+        if self.exact:
+            U, _, Vh = xp.linalg.svd(M, full_matrices=False)
+            self.u[...], self.v[...] = U[:, 0], Vh[0]
+        else:
+            self.u[...] = normalized(M @ self.v)
+            self.v[...] = normalized(M.T @ self.u)
 
     def sigma(self):
-        """Return the estimate of the largest singular value, a 0-d array."""
-        if self.exact:
-            U, _, Vh = xp.linalg.svd(self.matrix().real, full_matrices=False)
-            self.u[...], self.v[...] = U[:, 0], Vh[0]
+        """Return the estimate of the largest singular value, a 0-d array: never above the true one."""
         return self.u @ self.matrix() @ self.v
 
     def effective(self):
@@ -161,12 +167,15 @@ class Spectral(Param):
 class WeightNorm(Param):
     """A weight by its lengths and directions: W = g V / |V|, a length for each output (Salimans & Kingma 2016, eq. 2).
 
-    V is `value`; g, (outputs,), a Param of its own. |V| is taken over all axes but the last. With E the gradient at W,
-    that at g is <E, V> / |V|, and that at V is (g / |V|) (E - (<E, V> / |V|^2) V) (eq. 3).
+    V is `value`; g, (outputs,), a Param of its own, is |V| at first. |V| is taken over all axes but the last, which is
+    that of the inputs in a ConvTranspose. With E the gradient at W, that at g is <E, V> / |V|, and that at V is
+    (g / |V|) (E - (<E, V> / |V|^2) V) (eq. 3). Raises ValueError where a vector of V is all zeros.
     """
 
     def __init__(self, param):
         super().__init__(param.value)
+        if not self.length().all():
+            raise ValueError(f"{self!r} has zeros for all weights of an output: they have no direction to be kept")
         self.g = Param(self.length())
 
     def length(self):
@@ -203,13 +212,16 @@ def weight_norm(net):
 def replace_weights(net, make):
     """Put make(W) in the place of each Param W in a network; one that stands in two places stays one."""
     made = {}
-    for _, layer, name, param in list(net.attributes(Param)):
-        if name == "W":
-            if param.flat is not None or type(param) is not Param:
-                raise ValueError(f"the W of {layer!r} belongs to an optimizer, or is normalised already: do this first")
-            if param not in made:
-                made[param] = make(param)
-            layer.W = made[param]
+    places = [(layer, param) for _, layer, name, param in net.attributes(Param) if name == "W"]
+    for layer, param in places:
+        if type(param) is not Param:
+            raise ValueError(f"the W of {layer!r} is a {type(param).__name__} already: normalise a weight once")
+        if param.flat is not None:
+            raise ValueError(f"the W of {layer!r} belongs to an optimizer or EMA: normalise it before making those")
+        if param not in made:
+            made[param] = make(param)
+    for layer, param in places:  # none of them, if one was refused
+        layer.W = made[param]
     return net
 
 

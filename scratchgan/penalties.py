@@ -6,7 +6,6 @@ Scores are logits: a penalty behind a sigmoid would vanish wherever D is sure.
 """
 
 from scratchgan import xp
-from scratchgan.param import Param
 
 TINY = 1e-12  # below every norm that matters, above 0
 
@@ -60,8 +59,8 @@ def norm_distance(g, target=1.0, *, one_sided=False):
 
 
 def scaled(weight, value, v):
-    """Return a penalty and its gradient, times a weight."""
-    return weight * value, weight * v
+    """Return a penalty and its gradient, times a weight (as a Python number: a NumPy one would widen float32)."""
+    return float(weight) * value, float(weight) * v
 
 
 # ---- where the gradient is taken -------------------------------------------------------------------------
@@ -147,8 +146,8 @@ def orthogonal(net, *, weight=1e-4, diagonal=False):
     (Brock et al. 2017, eq. 2, there without the square). Its gradient, 4 weight M R, is added to the grads.
     """
     total = 0.0
-    for _, _, name, param in net.attributes(Param):
-        if name == "W":
+    for path, param in net.named_params().items():
+        if path.rpartition(".")[2] == "W":
             M = param.effective().reshape(-1, param.value.shape[-1])
             R = M.T @ M
             eye = xp.eye(len(R), dtype=R.dtype)
