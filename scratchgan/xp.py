@@ -28,9 +28,13 @@ def use(device="auto"):
     """Choose the array module for all that follows; return a sentence that says what was chosen.
 
     device: "cpu" for NumPy; "gpu" for CuPy, or a `DeviceError` that says what is missing, never a silent
-    fall-back; "auto" for the GPU where one works, else the CPU (the sentence then says why).
+    fall-back; "auto" for the GPU where one works, else the CPU (the sentence then says why). Or an array module
+    itself, such as `scratchgan.testing.strict_xp`, which stands for the GPU.
     """
     global _module
+    if not isinstance(device, str):
+        _module = device
+        return f"{device.__name__} {device.__version__}"
     if device not in ("auto", "cpu", "gpu"):
         raise DeviceError(f"device {device!r} is unknown: choose auto, cpu or gpu")
     reason = ""

@@ -8,6 +8,7 @@ steep for float32 and for differences to say anything. It also shows up code tha
 import numpy as np
 from hypothesis import strategies as st
 
+from scratchgan import xp
 from scratchgan.layers import BatchNorm, Dense, GroupNorm, InstanceNorm, Layer, LayerNorm, PixelNorm, Sequential, Tanh
 
 size = st.integers(1, 4)
@@ -17,11 +18,12 @@ positions = st.lists(size, max_size=3).map(tuple)  # (), (L,), (H, W) or (T, H, 
 
 def drawn(layer, rng):
     """Give a layer a random gamma, beta, and running statistics: with ones and zeros, wrong code can pass."""
-    for _, part, name, array in layer.attributes(np.ndarray):
-        setattr(part, name, rng.uniform(0.5, 2, array.shape).astype(array.dtype))
+    for _, _, _, array in layer.attributes(xp.ndarray):
+        array[...] = xp.to_device(rng.uniform(0.5, 2, array.shape))
     for path, param in layer.named_params().items():
         if path.rpartition(".")[2] in ("gamma", "beta"):
-            param.value[...] = rng.uniform(0.5, 2, param.value.shape) * rng.choice([-1, 1], param.value.shape)
+            drawn_value = rng.uniform(0.5, 2, param.value.shape) * rng.choice([-1, 1], param.value.shape)
+            param.value[...] = xp.to_device(drawn_value)
     return layer
 
 

@@ -93,6 +93,14 @@ def test_using_goes_back(monkeypatch):
     assert not xp.on_gpu()
 
 
+def test_an_array_module_stands_for_the_gpu():
+    module = types.SimpleNamespace(__name__="stand_in", __version__="1.0", ones=lambda shape: f"ones of {shape}")
+    with xp.using(module) as said:
+        assert said == "stand_in 1.0" and xp.on_gpu() and xp.ones(3) == "ones of 3"
+    assert not xp.on_gpu()
+    assert xp.use(numpy) == f"numpy {numpy.__version__}" and not xp.on_gpu()
+
+
 def test_unknown_device():
     with pytest.raises(UserError, match="'tpu' is unknown: choose auto, cpu or gpu"):
         xp.use("tpu")

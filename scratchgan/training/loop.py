@@ -33,7 +33,7 @@ def train(Model, settings, *, resume=None):
     right, TrainingError where a NaN appears, and `Stopped`, a KeyboardInterrupt, after a Ctrl-C or SIGTERM.
     """
     print(xp.use(settings.device), flush=True)
-    threads.use(settings.threads, blas=not Model.convolutional)
+    threads.use(settings.threads, blas=xp.on_gpu() or not Model.convolutional)  # a GPU takes a batch as one block
     memory.keep()
     run = runs.open_run(resume) if resume else runs.new_run(settings.out, runs.script(Model).stem)
     try:
