@@ -1,6 +1,6 @@
 """Time what each technique of `docs/performance.md` is worth on this machine, and what the machine could do at most.
 
-    python benchmarks/techniques.py         # under a minute; medians in ms
+    python benchmarks/techniques.py         # one to two minutes; medians in ms
 
 Convolution: 64 pictures of 32 x 32, 64 to 64 channels, kernel 3, and 64 to 128 channels, kernel 4, stride 2; float32.
 """
@@ -11,7 +11,7 @@ import time
 import numpy as np
 
 from scratchgan import optim, threads
-from scratchgan.layers import Conv2d, LeakyReLU, conv, conv_fast
+from scratchgan.layers import Conv2d, LeakyReLU, conv, conv_fast, conv_winograd
 from scratchgan.layers.base import sum_rows
 from scratchgan.optim import Adam
 from scratchgan.param import Param
@@ -49,7 +49,8 @@ def machine(rng):
 
 
 def convolution(rng):
-    """Print what the fast maps gain over the plain ones, and threads of ours over those of BLAS."""
+    """Print what the fast maps gain over the plain ones, threads of ours over those of BLAS, and Winograd's method."""
+    default = conv_winograd.CHANNELS
     for C, O, k, stride in ((64, 64, 3, 1), (64, 128, 4, 2)):
         layer = Conv2d(C, O, k, stride=stride, padding=1, rng=rng)
         x, W = rng.standard_normal((64, 32, 32, C), dtype=np.float32), layer.W.value
@@ -60,12 +61,36 @@ def convolution(rng):
             ("plain, BLAS's threads", conv, {"blas": True}),
             ("fast, BLAS's threads", conv_fast, {"blas": True}),
             ("fast, threads of ours", conv_fast, {"blas": False}),
+            ("Winograd, threads of ours", conv_fast, {"blas": False}),
+            ("fast, one thread", conv_fast, {"threads": 1}),
+            ("Winograd, one thread", conv_fast, {"threads": 1}),
         ):
             threads.use(**options)
+            conv_winograd.CHANNELS = default if "Winograd" in setting else 10**9
             print(f"{k} x {k}, stride {stride}: {setting}")
             for name, arguments in maps:
                 f = getattr(module, name)
                 show(name, median(lambda: f(*arguments, layer.geometry), 5), flops)  # noqa: B023
+    conv_winograd.CHANNELS = default
+
+
+def rounding(rng):
+    """Print the float32 errors beside float64: root of the mean square of the error over that of the numbers."""
+    print("rounding in float32, without and with Winograd")
+    default, root = conv_winograd.CHANNELS, lambda array: np.sqrt(np.mean(array**2))
+    for C, O, k, stride in ((64, 64, 3, 1), (64, 128, 4, 2)):
+        layer = Conv2d(C, O, k, stride=stride, padding=1, rng=rng)
+        x, W = rng.standard_normal((16, 32, 32, C), dtype=np.float32), layer.W.value
+        dy = rng.standard_normal(layer.output_shape(x.shape), dtype=np.float32)
+        maps = [("correlate", (x, W)), ("input_grad", (W, dy, x.shape)), ("weight_grad", (x, dy))]
+        for name, arguments in maps:
+            wide = [a.astype(np.float64) if isinstance(a, np.ndarray) else a for a in arguments]
+            exact, errors = getattr(conv, name)(*wide, layer.geometry), []
+            for channels in (10**9, default):
+                conv_winograd.CHANNELS = channels
+                errors.append(root(getattr(conv_fast, name)(*arguments, layer.geometry) - exact) / root(exact))
+            print(f"  {f'{k} x {k}, stride {stride}: {name}':62} {errors[0]:8.1e} {errors[1]:8.1e}", flush=True)
+    conv_winograd.CHANNELS = default
 
 
 def whole_arrays(rng):
@@ -90,4 +115,5 @@ if __name__ == "__main__":
     generator = np.random.default_rng(0)
     machine(generator)
     convolution(generator)
+    rounding(generator)
     whole_arrays(generator)

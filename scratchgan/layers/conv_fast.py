@@ -4,12 +4,14 @@ With channels last, the pixels that a kernel looks at lie in memory in runs of (
 copies these windows into the rows of a matrix, for as many pictures as a core's cache holds, and multiplies once:
 windows (N * output sides, kernel * C) @ W (kernel * C, O). `weight_grad` uses the same matrix, and `input_grad` is a
 `correlate` with stride 1 of dy and a rearranged kernel, followed by a rearrangement of pixels (docs/convolution.md).
+Where `conv_winograd.py`, which needs fewer products, is faster still, it takes over.
 """
 
 import itertools
 import math
 
 from scratchgan import threads, xp
+from scratchgan.layers import conv_winograd
 
 CACHE = 4 * 2**20  # bytes of windows that are copied at once on the CPU
 LARGE = 512 * 2**20  # the same on the GPU, where a few large products are best
@@ -29,7 +31,10 @@ def correlate_with(x, W, borders, stride, dilation):
         (n + before + after - d * (k - 1) - 1) // s + 1
         for n, (before, after), k, s, d in zip(x.shape[1:-1], borders, kernel, stride, dilation, strict=True)
     ]
-    y = xp.empty((len(x), *sides, W.shape[-1]), dtype=x.dtype)
+    shape = (len(x), *sides, W.shape[-1])
+    if conv_winograd.pays(kernel, tuple(stride), tuple(dilation), x.shape[-1], shape):
+        return conv_winograd.correlate(x, W, borders, stride[0])
+    y = xp.empty(shape, dtype=x.dtype)
     rows = y.reshape(-1, W.shape[-1])  # (N * output sides, O)
     per_picture = math.prod(sides)
 
@@ -45,6 +50,8 @@ def weight_grad(x, dy, geometry):
     """Return dW (*kernel, C, O): the adjoint of W -> correlate(x, W), applied to dy."""
     kernel, stride, padding, dilation = geometry
     borders, sides = [(p, p) for p in padding], dy.shape[1:-1]
+    if conv_winograd.pays(kernel, stride, dilation, x.shape[-1], dy.shape):
+        return conv_winograd.weight_grad(x, dy, kernel[0], borders, stride[0])
     rows = dy.reshape(-1, dy.shape[-1])  # (N * output sides, O)
     length, per_picture = math.prod(kernel) * x.shape[-1], math.prod(sides)
 
@@ -72,6 +79,8 @@ def input_grad(W, dy, shape, geometry):
     kernel, stride, padding, dilation = geometry
     if 4 * math.prod(kernel) * shape[-1] <= dy.shape[-1]:  # few numbers for each dy, as with pictures of one channel
         return scatter(W, dy, shape, geometry)
+    if stride == (2, 2) and conv_winograd.pays(kernel, stride, dilation, shape[-1], dy.shape):
+        return conv_winograd.input_grad(W, dy, shape, padding, 2)
     if any(s > 1 and d > 1 for s, d in zip(stride, dilation, strict=True)):
         W, dilation = dilate(W, dilation), (1,) * len(dilation)
     taps = [-(-k // s) for k, s in zip(W.shape, stride, strict=False)]

@@ -1,0 +1,141 @@
+"""Winograd's convolutions against the plain ones, and the rule that says when they are used."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scratchgan import threads, xp
+from scratchgan.layers import Conv2d, ConvTranspose2d, conv, conv_fast, conv_winograd
+
+MAPS = ("correlate", "input_grad", "weight_grad")
+
+
+@st.composite
+def drawn(draw, dtype=np.float64):
+    """Draw (x, W, dy, geometry): kernel 3, stride 1 or kernel 4, stride 2, on pictures with sides odd and even."""
+    k, s = draw(st.sampled_from([(3, 1), (4, 2)]))
+    padding = draw(st.tuples(st.integers(0, 2), st.integers(0, 2)))
+    sides = [draw(st.integers(max(k - 2 * p, 1), k + 9)) for p in padding]
+    geometry = conv.Geometry((k, k), (s, s), padding, (1, 1))
+    N, C, O = draw(st.integers(0, 3)), draw(st.integers(1, 3)), draw(st.integers(1, 3))
+    rng = np.random.default_rng(draw(st.integers(0, 1000)))
+    normal = lambda *shape: (rng.standard_normal(shape) + 1j * rng.standard_normal(shape)).astype(dtype)
+    if not np.issubdtype(dtype, np.complexfloating):
+        normal = lambda *shape: rng.standard_normal(shape).astype(dtype)
+    return normal(N, *sides, C), normal(k, k, C, O), normal(N, *geometry.output_sides(sides), O), geometry
+
+
+def by_winograd(name, x, W, dy, geometry):
+    """Return a map, computed by Winograd's method whatever the sizes."""
+    (k, _), (s, _), padding, _ = geometry
+    borders = [(p, p) for p in padding]
+    if name == "correlate":
+        return conv_winograd.correlate(x, W, borders, s)
+    if name == "weight_grad":
+        return conv_winograd.weight_grad(x, dy, k, borders, s)
+    if s == 2:
+        return conv_winograd.input_grad(W, dy, x.shape, padding, s)
+    flipped = np.ascontiguousarray(W[::-1, ::-1].swapaxes(2, 3))
+    return conv_winograd.correlate(dy, flipped, [(k - 1 - p, k - 1 - p) for p in padding], s)
+
+
+def plain(name, x, W, dy, geometry):
+    arguments = {"correlate": (x, W), "input_grad": (W, dy, x.shape), "weight_grad": (x, dy)}[name]
+    return getattr(conv, name)(*arguments, geometry)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.complex128])
+@settings(max_examples=120, deadline=None)
+@given(data=st.data())
+def test_the_maps_are_the_plain_ones(dtype, data):
+    """With blocks of two tiles, so that pictures are cut into rows, on one thread and on two."""
+    case = data.draw(drawn(dtype))
+    block, count = data.draw(st.sampled_from([2, 128])), data.draw(st.sampled_from([1, 2]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(conv_winograd, "TILES", block)
+        threads.use(count, blas=False)
+        try:
+            for name in MAPS:
+                fast, exact = by_winograd(name, *case), plain(name, *case)
+                assert fast.shape == exact.shape and fast.dtype == exact.dtype
+                np.testing.assert_allclose(fast, exact, atol=1e-12)
+        finally:
+            threads.use()
+
+
+@settings(max_examples=60, deadline=None)
+@given(drawn(dtype=np.float32))
+def test_float32_rounds_as_its_reduction_length_allows(case):
+    """The law of `test_conv.py`, with the transforms' growth: sums of up to four pixels and of up to nine taps."""
+    x, W, dy, geometry = case
+    wide = [array.astype(np.float64) for array in (x, W, dy)]
+    factors = {"correlate": (x, W), "input_grad": (dy, W), "weight_grad": (x, dy)}
+    lengths = {"correlate": W[..., 0].size, "input_grad": W[..., 0, :].size, "weight_grad": max(dy[..., 0].size, 1)}
+    for name in MAPS:
+        a, b = factors[name]
+        largest = np.abs(a).max(initial=0) * np.abs(b).max(initial=0)
+        bound = 4 * 4 * lengths[name] * np.finfo(np.float32).eps * largest
+        difference = by_winograd(name, x, W, dy, geometry) - plain(name, *wide, geometry)
+        assert np.abs(difference).max(initial=0) <= bound
+
+
+@settings(max_examples=30, deadline=None)
+@given(drawn())
+def test_arrays_that_are_not_contiguous(case):
+    x, W, dy, geometry = case
+    turned = [np.asfortranarray(array) for array in (x, W, dy)]
+    frozen = [array[::-1][::-1] for array in turned]
+    for array in frozen:
+        array.flags.writeable = False
+    for name in MAPS:
+        np.testing.assert_array_equal(by_winograd(name, *frozen, geometry), by_winograd(name, x, W, dy, geometry))
+    for array, before in zip(turned, (x, W, dy), strict=True):
+        np.testing.assert_array_equal(array, before)
+
+
+@pytest.mark.parametrize("Layer, sizes, side", [
+    (Conv2d, {"kernel": 3, "padding": 1}, 16),
+    (Conv2d, {"kernel": 4, "stride": 2, "padding": 1}, 32),
+    (ConvTranspose2d, {"kernel": 4, "stride": 2, "padding": 1}, 16),
+])  # fmt: skip
+def test_layers_use_it_and_give_the_same(Layer, sizes, side, monkeypatch):
+    """A layer with many channels, with and without."""
+    rng = np.random.default_rng(0)
+    layer = Layer(64, 64, **sizes, rng=rng)
+    x = rng.standard_normal((4, side, side, 64), dtype=np.float32)
+    calls, results = [], []
+    transform_kernel = conv_winograd.transform_kernel
+
+    def counted(*arguments):
+        calls.append(arguments)
+        return transform_kernel(*arguments)
+
+    monkeypatch.setattr(conv_winograd, "transform_kernel", counted)
+    for channels in (64, 65):
+        monkeypatch.setattr(conv_winograd, "CHANNELS", channels)
+        layer.zero_grad()
+        y, tape = layer.forward(x)
+        results.append((y, layer.backward(tape, y), layer.W.grad.copy()))
+        assert len(calls) == 2  # in y and dx of the first
+    for ours, others in zip(*results, strict=True):
+        np.testing.assert_allclose(ours, others, atol=2e-6 * np.abs(others).max())
+
+
+def test_when_it_pays():
+    pays = lambda kernel=3, stride=1, dilation=1, C=64, outputs=(64, 32, 32, 64): conv_winograd.pays(
+        (kernel,) * 2, (stride,) * 2, (dilation,) * 2, C, outputs
+    )
+    assert pays() and pays(kernel=4, stride=2)
+    assert not pays(kernel=5) and not pays(stride=2) and not pays(kernel=4) and not pays(dilation=2)
+    assert not pays(C=32) and not pays(outputs=(64, 32, 32, 3))
+    assert not pays(outputs=(1, 8, 8, 64)) and not pays(outputs=(0, 8, 8, 64))  # too few tiles
+    assert not pays(outputs=(64, 7, 7, 64)) and pays(outputs=(64, 15, 15, 64))  # 16 tiles are 64 outputs, not 49
+    assert not conv_winograd.pays((4, 4), (1, 2), (1, 1), 64, (64, 32, 32, 64))
+    assert not conv_winograd.pays((3,), (1,), (1,), 64, (64, 512, 64))
+
+
+def test_a_gpu_does_without(monkeypatch):
+    monkeypatch.setattr(xp, "on_gpu", lambda: True)
+    assert not conv_winograd.pays((3, 3), (1, 1), (1, 1), 64, (64, 32, 32, 64))
+    assert conv_fast.blocks(2, 4, 8) == [slice(0, 2)]
