@@ -5,7 +5,7 @@ from scratchgan.layers.base import Layer, add, check
 
 
 class Tapes(list):
-    """The tapes of the layers inside; dys: what the last `backward` with grads=False, of this dy, gave to each layer."""
+    """The tapes of the layers inside; dys: what the last `backward` of this dy with grads=False gave to each."""
 
     dy, dys = None, ()
 

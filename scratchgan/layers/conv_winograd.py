@@ -31,7 +31,7 @@ from scratchgan import threads, xp
 CHANNELS = 64  # a transform costs as much for few channels as for many, a product less
 SMALL = 10**6  # multiply-adds of a product that OpenBLAS computes without rearranging its factors first
 CHUNK = 2**19  # bytes of a kernel that are transformed at once
-TILES = 128  # tiles that are transformed and multiplied at once
+TILES, SHARED_TILES = 128, 512  # tiles that are transformed and multiplied at once: on one thread, and on several
 
 
 class TwoTaps:
@@ -351,10 +351,12 @@ def slices(length, size):
 def shares(pictures, sides, U, whole=False):
     """Return for each thread its blocks: pairs of slices, of pictures and of rows of tiles; whole: of all rows.
 
-    A block has TILES tiles, so that its scratch fits into the cache, or more if U, which every block reads, is large.
+    A block has TILES tiles, so that its scratch fits into the cache, or more if U, which every block reads, is large,
+    or if several threads take turns at Python's interpreter: longer calls, and fewer, keep them out of each other's way.
     """
     _, rows, columns = tiles((pictures, *sides))
-    fit = max(TILES, U[0].size // sum(U.shape[1:])) // columns
+    least = TILES if threads.count == 1 else SHARED_TILES
+    fit = max(least, U[0].size // sum(U.shape[1:])) // columns
     if fit >= rows or whole:
         size = min(fit // rows, -(-pictures // threads.count))
         blocks = [(some, slice(0, rows)) for some in slices(pictures, max(size, 1))]
