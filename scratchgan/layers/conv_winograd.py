@@ -352,7 +352,7 @@ def shares(pictures, sides, U, whole=False):
     """Return for each thread its blocks: pairs of slices, of pictures and of rows of tiles; whole: of all rows.
 
     A block has TILES tiles, so that its scratch fits into the cache, or more if U, which every block reads, is large,
-    or if several threads take turns at Python's interpreter: longer calls, and fewer, keep them out of each other's way.
+    or if several threads take turns at Python's interpreter: then longer calls keep them out of each other's way.
     """
     _, rows, columns = tiles((pictures, *sides))
     least = TILES if threads.count == 1 else SHARED_TILES
