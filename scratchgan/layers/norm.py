@@ -6,7 +6,7 @@ the set of elements whose mean and variance are taken. `docs/normalization.md` d
 
 import math
 
-from scratchgan import kernels, xp
+from scratchgan import xp
 from scratchgan.layers.base import Layer, check, sum_rows
 from scratchgan.param import Param
 
@@ -238,23 +238,12 @@ class BatchNorm(Normalization):
         n = rows.shape[1]
         if n < 2:
             raise ValueError(f"{self!r}: x has shape {x.shape}, wanted 2 numbers per channel or more in training")
-        if kernels.can_take(rows):  # the rest of this function, in three passes on a GPU
-            params = self.gamma.value, self.beta.value, self.running_mean, self.running_var
-            y, xhat, r = kernels.batch_norm(rows[0], *params, self.momentum, self.eps)
-            return y.reshape(x.shape), (xhat[None], r, False, x.shape)
         mean, centred, var = self.center(rows)
         self.running_mean *= 1 - self.momentum
         self.running_mean += self.momentum * mean[0, 0]
         self.running_var *= 1 - self.momentum
         self.running_var += (self.momentum * n / (n - 1)) * var[0, 0]
         return self.standardize(centred, var, x.shape)
-
-    def backward(self, tape, dy, grads=True):
-        xhat, r, fixed, shape = tape
-        if fixed or not kernels.can_take(check(self, "dy", dy, shape, xhat.dtype)):
-            return super().backward(tape, dy, grads)
-        params = self.gamma.value, self.gamma.grad, self.beta.grad
-        return kernels.batch_norm_backward(dy.reshape(xhat[0].shape), xhat[0], r, *params, grads).reshape(shape)
 
 
 # ---- helpers ---------------------------------------------------------------------------------------------
