@@ -2,116 +2,38 @@
 
 A convolution with r taps computes two neighbouring outputs from r + 1 pixels. Written out that takes 2 r products, but
 r + 1 suffice: transform the pixels, d -> B^T d, and the taps, g -> G g, multiply number by number, transform the
-products, y = A^T [(G g) * (B^T d)]. For r = 2, F(2, 2), and for r = 3, F(2, 3),
+products, y = A^T [(G g) * (B^T d)]. The matrices for r = 2, F(2, 2), and for r = 3, F(2, 3), stand below.
 
-    B^T =  1 -1  0      G =  1  0     A^T =  1  1  0
-           0  1  0           1  1            0  1  1
-           0 -1  1           0  1
-
-    B^T =  1  0 -1  0   G =  1    0    0   A^T =  1  1  1  0
-           0  1  1  0        1/2  1/2  1/2        0  1 -1  1
-           0 -1  1  0        1/2 -1/2  1/2
-           0  1  0 -1        0    0   -1
-
-In two dimensions each transform is applied to the rows and to the columns, and a tile of 2 x 2 outputs takes (r + 1)^2
-products in place of 4 r^2: 9 of 16, or 16 of 36. With C input and O output channels "a product" is a vector (C,) times
-a matrix (C, O), and the same place of all tiles shares the matrix: one product (tiles, C) @ (C, O) for each place.
+In two dimensions each transform is applied to the rows and to the columns, as one product with a Kronecker product:
+B^T d B is (B^T x B^T) d, d a list of (r + 1)^2 pixels. A tile of 2 x 2 outputs takes (r + 1)^2 products in place of
+4 r^2: 9 of 16, or 16 of 36. With C input and O output channels "a product" is a vector (C,) times a matrix (C, O), and
+the same place of all tiles, here called a point, shares the matrix: one product (tiles, C) @ (C, O) for each point.
 
 A kernel of 2 s or 3 s taps with stride s is one of 2 or 3 taps with stride 1 on blocks of s x s pixels, here called
 cells, with s s C channels (space to depth). Kernel 4, stride 2 thus takes F(2, 2).
 
 The map x -> y is A^T after products after B^T. Its adjoints are the adjoints of the steps, in reverse:
 dx = B [(U^T products) A dy], and dW = G^T [(B^T x)^T (A dy)]. docs/convolution.md tells more.
+
+A block of pictures takes six long calls of NumPy, and all views are made before: two threads that want Python's
+interpreter at the same time, between calls, make one sleep, and to wake it takes as long as a third of a block.
 """
 
+import itertools
 import math
 
 from scratchgan import threads, xp
 
 CHANNELS = 64  # a transform costs as much for few channels as for many, a product less
 SMALL = 10**6  # multiply-adds of a product that OpenBLAS computes without rearranging its factors first
-CHUNK = 2**19  # bytes of a kernel that are transformed at once
-TILES, SHARED_TILES = 128, 512  # tiles that are transformed and multiplied at once: on one thread, and on several
+TILES = 256  # that are transformed and multiplied at once: they stay in a core's cache
 
-
-class TwoTaps:
-    """F(2, 2) along the first axis of every array, and its adjoints; a neighbour is found on the last but one."""
-
-    taps, points = 2, 3
-
-    @staticmethod
-    def taps_to_points(g, U):  # G
-        U[::2] = g
-        xp.add(g[0], g[1], out=U[1])
-
-    @staticmethod
-    def points_to_taps(U, g):  # G^T
-        xp.add(U[:-1], U[1:], out=g)
-
-    @staticmethod
-    def pixels_to_points(d, V):  # B^T; d holds the even and the odd cells, and each tile reads the next tile's first
-        xp.subtract(d[0, ..., :-1, :], d[1, ..., :-1, :], out=V[0])
-        xp.copyto(V[1], d[1, ..., :-1, :])
-        xp.subtract(d[0, ..., 1:, :], d[1, ..., :-1, :], out=V[2])
-
-    @staticmethod
-    def points_to_pixels(V, d):  # B
-        even, odd = d[0], d[1, ..., :-1, :]
-        even[..., :1, :] = V[0, ..., :1, :]
-        xp.add(V[0, ..., 1:, :], V[2, ..., :-1, :], out=even[..., 1:-1, :])
-        even[..., -1:, :] = V[2, ..., -1:, :]
-        xp.subtract(V[1], V[0], out=odd)
-        xp.subtract(odd, V[2], out=odd)
-        d[1, ..., -1, :] = 0  # beyond the last tile's pixels
-
-    @staticmethod
-    def points_to_outputs(M, y):  # A^T
-        xp.add(M[:-1], M[1:], out=y)
-
-    @staticmethod
-    def outputs_to_points(y, M):  # A
-        M[::2] = y
-        xp.add(y[0], y[1], out=M[1])
-
-
-class ThreeTaps:
-    """F(2, 3), likewise."""
-
-    taps, points = 3, 4
-
-    @staticmethod
-    def taps_to_points(g, U):
-        U[0] = g[0]
-        half, middle = (g[0] + g[2]) / 2, g[1] / 2
-        xp.add(half, middle, out=U[1])
-        xp.subtract(half, middle, out=U[2])
-        xp.negative(g[2], out=U[3])
-
-    @staticmethod
-    def points_to_taps(U, g):
-        half = (U[1] + U[2]) / 2
-        xp.add(U[0], half, out=g[0])
-        g[1] = (U[1] - U[2]) / 2
-        xp.subtract(half, U[3], out=g[2])
-
-    @staticmethod
-    def pixels_to_points(d, V):
-        here, there = d[..., :-1, :], d[..., 1:, :]
-        xp.subtract(here, there, out=V[::3])
-        xp.add(here[1], there[0], out=V[1])
-        xp.subtract(there[0], here[1], out=V[2])
-
-    @staticmethod
-    def points_to_outputs(M, y):
-        xp.add(M[1], M[2], out=y[0])
-        xp.subtract(M[1], M[2], out=y[1])
-        xp.add(y, M[::3], out=y)
-
-    @staticmethod
-    def outputs_to_points(y, M):
-        M[::3] = y
-        xp.add(y[0], y[1], out=M[1])
-        xp.subtract(y[0], y[1], out=M[2])
+B_T = {2: [[1, -1, 0], [0, 1, 0], [0, -1, 1]],
+       3: [[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]]}  # fmt: skip
+G = {2: [[1, 0], [1, 1], [0, 1]],
+     3: [[1, 0, 0], [1 / 2, 1 / 2, 1 / 2], [1 / 2, -1 / 2, 1 / 2], [0, 0, -1]]}  # fmt: skip
+A_T = {2: [[1, 1, 0], [0, 1, 1]],
+       3: [[1, 1, 1, 0], [0, 1, -1, 1]]}  # fmt: skip
 
 
 def pays(kernel, stride, dilation, C, outputs):
@@ -122,7 +44,7 @@ def pays(kernel, stride, dilation, C, outputs):
     if (kernel, stride) not in (((3, 3), (1, 1)), ((4, 4), (2, 2))) or dilation != (1, 1) or xp.on_gpu():
         return False
     count = math.prod(tiles(outputs))
-    return min(C, outputs[-1]) >= CHANNELS and count >= 2 * TILES and 4 * count <= 1.2 * math.prod(outputs[:-1])
+    return min(C, outputs[-1]) >= CHANNELS and count >= TILES and 4 * count <= 1.2 * math.prod(outputs[:-1])
 
 
 # ---- the three maps --------------------------------------------------------------------------------------
@@ -133,196 +55,215 @@ def correlate(x, W, borders, stride):
 
     borders: the zeros (before, after) on both axes; a negative number cuts pixels off.
     """
-    method = TwoTaps if len(W) == 2 * stride else ThreeTaps
+    taps, O = len(W) // stride, W.shape[-1]
     sides = [(n + sum(border) - len(W)) // stride + 1 for n, border in zip(x.shape[1:-1], borders, strict=True)]
-    y = xp.empty((len(x), *sides, W.shape[-1]), dtype=x.dtype)
-    U = transform_kernel(W, stride, method)
+    y = xp.empty((len(x), *sides, O), dtype=x.dtype)
+    U = transform_kernel(W, taps, stride)
 
-    def work(some):
-        scratch = Scratch(x.dtype)
-        for pictures, rows in some:
-            part = y[pictures, 2 * rows.start : 2 * rows.stop]
-            V = transform_pixels(x[pictures], part.shape, borders, rows.start, stride, method, scratch)
-            M = multiply(V, U, scratch)
-            write_outputs(M, part, method, scratch)
+    def work(blocks):
+        for n, some in blocks:
+            memory = Memory(x.dtype)
+            pixels = Pixels((n, *x.shape[1:]), sides, taps, borders, stride, memory)
+            outputs = Outputs((n, *sides, O), taps, memory)
+            for block in some:
+                pixels.transform(x[block])
+                multiply(pixels.points, U, outputs.points)
+                outputs.write(y[block])
 
-    threads.each(work, shares(len(x), sides, U))
+    threads.each(work, shares(y.shape, U))
     return y
 
 
 def input_grad(W, dy, shape, padding, stride):
-    """Return dx of the given shape for k = 2 strides: the adjoint of x -> correlate(x, W), applied to dy.
+    """Return dx of the given shape: the adjoint of x -> correlate(x, W), applied to dy.
 
     padding: the zeros on both sides of each axis.
     """
-    method = TwoTaps
+    taps, borders = len(W) // stride, [(p, p) for p in padding]
     dx = xp.empty(shape, dtype=dy.dtype)
-    U = transform_kernel(W, stride, method).swapaxes(1, 2)
-    if U[0].size <= SMALL // 8:  # `multiply` wants it contiguous
-        transposed, U = U, Scratch(W.dtype).array(*U.shape)
-        xp.copyto(U, transposed)
+    U = transform_kernel(W, taps, stride)
+    transposed = Memory(W.dtype).array(0, len(U), U.shape[2], U.shape[1])  # a product with a transposed view is slow
+    threads.each(lambda some: xp.copyto(transposed[some], U[some].swapaxes(1, 2)), cut(len(U), threads.count))
 
-    def work(some):
-        scratch = Scratch(dy.dtype)
-        for pictures, _ in some:
-            D = transform_outputs(dy[pictures], method, scratch)
-            M = multiply(D, U, scratch)
-            write_pixels(M, dx[pictures], dy.shape, padding, stride, method, scratch)
+    def work(blocks):
+        for n, some in blocks:
+            memory = Memory(dy.dtype)
+            pixels = Pixels((n, *shape[1:]), dy.shape[1:-1], taps, borders, stride, memory)
+            outputs = Outputs((n, *dy.shape[1:]), taps, memory)
+            for block in some:
+                outputs.transform(dy[block])
+                multiply(outputs.points, transposed, pixels.points)
+                pixels.write(dx[block])
 
-    threads.each(work, shares(len(dy), dy.shape[1:3], U, whole=True))
+    threads.each(work, shares(dy.shape, U))
     return dx
 
 
 def weight_grad(x, dy, kernel, borders, stride):
     """Return dW (k, k, C, O), k = 2 or 3 strides: the adjoint of W -> correlate(x, W), applied to dy."""
-    method = TwoTaps if kernel == 2 * stride else ThreeTaps
-    dU = xp.zeros((method.points**2, stride**2 * x.shape[-1], dy.shape[-1]), dtype=xp.result_type(x, dy))
+    taps, dtype = kernel // stride, xp.result_type(x, dy)
+    dU = xp.zeros(((taps + 1) ** 2, stride**2 * x.shape[-1], dy.shape[-1]), dtype=dtype)
 
-    def work(some):
-        of_x, of_dy = Scratch(x.dtype), Scratch(dy.dtype)
-        total, product = [Scratch(dU.dtype).array(*dU.shape) for _ in range(2)]
-        for i, (pictures, rows) in enumerate(some):
-            part = dy[pictures, 2 * rows.start : 2 * rows.stop]
-            V = transform_pixels(x[pictures], part.shape, borders, rows.start, stride, method, of_x)
-            D = transform_outputs(part, method, of_dy)
-            xp.matmul(V.swapaxes(1, 2), D, out=product if i else total)
-            if i:
-                total += product
+    def work(blocks):
+        total, product = xp.zeros_like(dU), xp.empty_like(dU)
+        for n, some in blocks:
+            pixels = Pixels((n, *x.shape[1:]), dy.shape[1:-1], taps, borders, stride, Memory(x.dtype))
+            outputs = Outputs((n, *dy.shape[1:]), taps, Memory(dy.dtype))
+            for block in some:
+                pixels.transform(x[block])
+                outputs.transform(dy[block])
+                xp.matmul(pixels.points.swapaxes(1, 2), outputs.points, out=product)
+                xp.add(total, product, out=total)
         return total
 
-    dUs = threads.each(work, shares(len(x), dy.shape[1:3], dU))
-    return kernel_from_points(dUs or [dU], kernel, stride, method)
+    return kernel_from_points(threads.each(work, shares(dy.shape, dU)) or [dU], taps, stride)
 
 
-# ---- transforms ------------------------------------------------------------------------------------------
+# ---- transforms, each beside its adjoint -----------------------------------------------------------------
 
 
-class Scratch:
+class Memory:
     """Two pieces of memory used in turn: each step reads what the step before wrote, and overwrites the other.
 
     So they stay in the cache. Arrays start at multiples of 64 bytes, a cache line: otherwise each AVX-512 load touches
-    two lines, and element-wise operations take twice as long.
+    two lines.
     """
 
     def __init__(self, dtype):
-        self.dtype, self.last, self.next = xp.dtype(dtype), xp.empty(0, dtype="u1"), xp.empty(0, dtype="u1")
+        self.dtype, self.pieces = xp.dtype(dtype), [xp.empty(0, dtype="u1")] * 2
 
-    def array(self, *shape):
-        """Return an array that lies where the last but one did."""
+    def array(self, which, *shape):
+        """Return an array in piece 0 or 1: a new piece, where the last is too small."""
         size = math.prod(shape) * self.dtype.itemsize
-        memory, self.next = self.next, self.last
-        if len(memory) < size + 64:
-            memory = xp.empty(size + 64, dtype="u1")
-        self.last = memory
-        start = -memory.ctypes.data % 64
-        return memory[start : start + size].view(self.dtype).reshape(shape)
+        if len(self.pieces[which]) < size + 64:
+            self.pieces[which] = xp.empty(size + 64, dtype="u1")
+        start = -self.pieces[which].ctypes.data % 64
+        return self.pieces[which][start : start + size].view(self.dtype).reshape(shape)
 
 
-def transform_pixels(x, shape, borders, first, stride, method, scratch):
-    """Return V = B^T x B (points^2, tiles, s s C) for a y of this shape that starts at the given row of tiles."""
-    n, rows, columns = tiles(shape)
-    m, s, C = method.points, stride, x.shape[-1]
-    padded = scratch.array(n, 2 * (rows + 1) * s, 2 * (columns + 1) * s, C)
-    place(x, padded, borders[0][0] - 2 * first * s, borders[1][0])
-    d = scratch.array(2, 2, n, rows + 1, columns + 1, s, s, C)  # even and odd rows of cells, even and odd columns
-    xp.copyto(d, padded.reshape(n, rows + 1, 2, s, columns + 1, 2, s, C).transpose(2, 5, 0, 1, 4, 3, 6, 7))
-    half = scratch.array(m, 2, n * rows, columns + 1, s * s * C)
-    method.pixels_to_points(d.reshape(2, 2, n, rows + 1, -1), half.reshape(m, 2, n, rows, -1))
-    V = scratch.array(m, m, n * rows, columns, s * s * C)
-    method.pixels_to_points(half.swapaxes(0, 1), V.swapaxes(0, 1))
-    return V.reshape(m * m, -1, s * s * C)
+class Pixels:
+    """The pixels x of a block of pictures, and their points B^T x B (points, tiles, s s C)."""
+
+    def __init__(self, shape, sides, taps, borders, s, memory):
+        (n, height, width, C), (_, rows, columns), m = shape, tiles((1, *sides)), taps + 1
+        self.matrix = kronecker(B_T, taps, memory.dtype)
+        self.padded = xp.zeros((n, (2 * rows + taps - 1) * s, (2 * columns + taps - 1) * s, C), dtype=memory.dtype)
+        (self.rows, r), (self.columns, c) = (
+            overlap(*pair) for pair in zip((height, width), borders, self.padded.shape[1:3], strict=True)
+        )
+        self.inside = self.padded[:, r, c]  # the pixels that lie in x[:, rows, columns]
+        of_n, of_row, of_column, of_channel = self.padded.strides
+        self.windows = xp.lib.stride_tricks.as_strided(
+            self.padded,
+            (n, rows, columns, m, m, s, s, C),
+            (of_n, 2 * s * of_row, 2 * s * of_column, s * of_row, s * of_column, of_row, of_column, of_channel),
+        )
+        self.cells = memory.array(0, *self.windows.shape)
+        self.points = memory.array(1, m * m, n * rows * columns, s * s * C)
+
+    def transform(self, x):
+        """Write the points of x."""
+        xp.copyto(self.inside, x[:, self.rows, self.columns])
+        xp.copyto(self.cells, self.windows)
+        spread(self.matrix, self.cells, self.points)
+
+    def write(self, dx):
+        """Write dx, by the adjoint of `transform`: pixels that several tiles have read get the sum."""
+        collect(self.matrix.T, self.points, self.cells)
+        self.padded[...] = 0
+        for i in (slice(0, 2), slice(2, None)):  # tiles are 2 cells apart: within two rows and columns none meet
+            for j in (slice(0, 2), slice(2, None)):
+                self.windows[:, :, :, i, j] += self.cells[:, :, :, i, j]
+        if self.inside.shape != dx.shape:  # pixels that no tap meets
+            dx[...] = 0
+        dx[:, self.rows, self.columns] = self.inside
 
 
-def write_pixels(M, dx, shape, padding, stride, method, scratch):
-    """Write B M B^T, the adjoint of `transform_pixels`, into dx; shape: that of dy."""
-    n, rows, columns = tiles((len(dx), *shape[1:]))
-    m, s, C = method.points, stride, dx.shape[-1]
-    half = scratch.array(2, m, n * rows + n, columns, s * s * C)
-    method.points_to_pixels(M.reshape(m, m, n, rows, -1), half.reshape(2, m, n, rows + 1, -1))
-    d = scratch.array(2, 2, n, rows + 1, columns + 1, s, s, C)
-    method.points_to_pixels(half.swapaxes(0, 1), d.reshape(2, 2, -1, columns + 1, s * s * C))
-    padded = scratch.array(n, 2 * (rows + 1) * s, 2 * (columns + 1) * s, C)
-    xp.copyto(padded.reshape(n, rows + 1, 2, s, columns + 1, 2, s, C), d.transpose(2, 3, 1, 5, 4, 0, 6, 7))
-    inside = padded[:, padding[0] :, padding[1] :][:, : dx.shape[1], : dx.shape[2]]
-    if inside.shape != dx.shape:  # pixels that no tap meets
-        dx[...] = 0
-    dx[:, : inside.shape[1], : inside.shape[2]] = inside
+class Outputs:
+    """The outputs y of a block of pictures, and their points (points, tiles, O), whose sums A^T points A they are."""
+
+    def __init__(self, shape, taps, memory):
+        (n, height, width, O), (_, rows, columns) = shape, tiles(shape)
+        self.matrix = kronecker(A_T, taps, memory.dtype)
+        self.even = None  # of outputs with odd sides: room for whole tiles, with zeros beyond
+        if (height, width) != (2 * rows, 2 * columns):
+            self.even = xp.zeros((n, 2 * rows, 2 * columns, O), dtype=memory.dtype)
+            self.inside = self.even[:, :height, :width]
+        self.split = (n, rows, 2, columns, 2, O)
+        self.points = memory.array(0, (taps + 1) ** 2, n * rows * columns, O)
+        self.tiles = memory.array(1, n, rows, columns, 2, 2, O)
+
+    def write(self, y):
+        """Write y."""
+        collect(self.matrix, self.points, self.tiles)
+        even = y if self.even is None else self.even
+        xp.copyto(even.reshape(self.split).swapaxes(2, 3), self.tiles)
+        if self.even is not None:
+            xp.copyto(y, self.inside)
+
+    def transform(self, dy):
+        """Write the points A dy A^T: the adjoint of `write`."""
+        if self.even is not None:
+            xp.copyto(self.inside, dy)
+            dy = self.even
+        xp.copyto(self.tiles, dy.reshape(self.split).swapaxes(2, 3))
+        spread(self.matrix.T, self.tiles, self.points)
 
 
-def write_outputs(M, y, method, scratch):
-    """Write A^T M A into y (n, H, W_, O)."""
-    n, rows, columns = tiles(y.shape)
-    m = method.points
-    half = scratch.array(2, m, M.size // (m * m))
-    method.points_to_outputs(M.reshape(m, m, -1), half)
-    whole = scratch.array(2, 2, n, rows, columns, y.shape[-1])  # columns, rows
-    method.points_to_outputs(half.swapaxes(0, 1), whole.reshape(2, 2, -1))
-    even = y if y.shape[1:3] == (2 * rows, 2 * columns) else scratch.array(n, 2 * rows, 2 * columns, y.shape[-1])
-    xp.copyto(even.reshape(n, rows, 2, columns, 2, -1), whole.transpose(2, 3, 1, 4, 0, 5))
-    if even is not y:
-        y[...] = even[:, : y.shape[1], : y.shape[2]]
+def kronecker(tables, taps, dtype):
+    """Return the transform of rows and columns, M x M, for the matrix M of one axis."""
+    matrix = xp.asarray(tables[taps], dtype=dtype)
+    return xp.kron(matrix, matrix)
 
 
-def transform_outputs(dy, method, scratch):
-    """Return A dy A^T (points^2, tiles, O): the adjoint of `write_outputs`."""
-    n, rows, columns = tiles(dy.shape)
-    m = method.points
-    even = dy
-    if dy.shape[1:3] != (2 * rows, 2 * columns):
-        even = scratch.array(n, 2 * rows, 2 * columns, dy.shape[-1])
-        place(dy, even, 0, 0)
-    whole = scratch.array(2, 2, n, rows, columns, dy.shape[-1])  # rows, columns
-    xp.copyto(whole, even.reshape(n, rows, 2, columns, 2, -1).transpose(2, 4, 0, 1, 3, 5))
-    half = scratch.array(m, 2, whole.size // 4)
-    method.outputs_to_points(whole.reshape(2, 2, -1), half)
-    D = scratch.array(m, m, whole.size // 4)
-    method.outputs_to_points(half.swapaxes(0, 1), D.swapaxes(0, 1))
-    return D.reshape(m * m, -1, dy.shape[-1])
+def spread(matrix, values, points):
+    """Write matrix @ values for each tile: values (tiles, pixels, C) into points (points, tiles, C)."""
+    xp.matmul(matrix, values.reshape(points.shape[1], -1, points.shape[2]), out=points.swapaxes(0, 1))
 
 
-def multiply(V, U, scratch):
-    """Return V @ U (points^2, tiles, columns of U) for V (points^2, tiles, channels), in small products if they help.
+def collect(matrix, points, values):
+    """Write matrix @ points for each tile: points (points, tiles, C) into values (tiles, pixels, C)."""
+    xp.matmul(matrix, points.swapaxes(0, 1), out=values.reshape(points.shape[1], -1, points.shape[2]))
+
+
+def multiply(V, U, M):
+    """Write V @ U into M (points, tiles, O), for V (points, tiles, channels), in small products if they help.
 
     A product of up to SMALL multiply-adds runs faster, if it still has 8 rows.
     """
     (points, count, K), columns = V.shape, U.shape[-1]
-    M = scratch.array(points, count, columns)
     most = min(count, SMALL // U[0].size)
     rows = next((rows for rows in range(most, 7, -1) if count % rows == 0), count)
     xp.matmul(V.reshape(points, -1, rows, K), U[:, None], out=M.reshape(points, -1, rows, columns))
-    return M
 
 
-def transform_kernel(W, stride, method):
-    """Return U = G W G^T (points^2, s s C, O)."""
-    m, r, s, (C, O) = method.points, method.taps, stride, W.shape[2:]
-    g = W.reshape(r, s, r, s, C, O).transpose(0, 2, 1, 3, 4, 5)
-    U = Scratch(W.dtype).array(m, m, s, s, C, O)
+def transform_kernel(W, taps, s):
+    """Return U = G W G^T (points, s s C, O)."""
+    matrix, (C, O) = kronecker(G, taps, W.dtype), W.shape[2:]
+    g = W.reshape(taps, s, taps, s, C, O).transpose(1, 3, 4, 0, 2, 5)  # (s, s, C, taps, taps, O)
+    U = Memory(W.dtype).array(0, len(matrix), s, s, C, O)
 
-    def work(channels):
-        half = xp.empty((m, *g[..., channels, :].shape[1:]), dtype=W.dtype)
-        method.taps_to_points(g[..., channels, :], half)
-        method.taps_to_points(half.swapaxes(0, 1), U[..., channels, :].swapaxes(0, 1))
+    def work(some):
+        values = g[:, :, some].reshape(s, s, -1, taps * taps, O)
+        xp.matmul(matrix, values, out=U.transpose(1, 2, 3, 0, 4)[:, :, some])
 
-    threads.each(work, slices(C, max(1, C * CHUNK // U.nbytes)))
-    return U.reshape(m * m, s * s * C, O)
+    threads.each(work, cut(C, threads.count))
+    return U.reshape(len(matrix), s * s * C, O)
 
 
-def kernel_from_points(dUs, kernel, stride, method):
+def kernel_from_points(dUs, taps, s):
     """Return dW = G^T (sum of the dU) G (k, k, C, O): the adjoint of `transform_kernel`."""
-    m, r, s, O = method.points, method.taps, stride, dUs[0].shape[-1]
-    dUs = [dU.reshape(m, m, s, s, -1, O) for dU in dUs]
-    C = dUs[0].shape[-2]
-    g = xp.empty((r, s, r, s, C, O), dtype=dUs[0].dtype)
+    matrix, C, O = kronecker(G, taps, dUs[0].dtype).T, dUs[0].shape[1] // s**2, dUs[0].shape[2]
+    dUs = [dU.reshape(-1, s, s, C, O).transpose(1, 2, 3, 0, 4) for dU in dUs]  # (s, s, C, points, O)
+    dW = xp.empty((taps, s, taps, s, C, O), dtype=dUs[0].dtype)
 
-    def work(channels):
-        total = sum((dU[..., channels, :] for dU in dUs[1:]), start=dUs[0][..., channels, :])
-        half = xp.empty((r, *total.shape[1:]), dtype=g.dtype)
-        method.points_to_taps(total, half)
-        method.points_to_taps(half.swapaxes(0, 1), g[..., channels, :].transpose(2, 0, 1, 3, 4, 5))
+    def work(some):
+        total = sum((dU[:, :, some] for dU in dUs[1:]), start=dUs[0][:, :, some])
+        dg = (matrix @ total).reshape(s, s, -1, taps, taps, O)
+        dW[:, :, :, :, some] = dg.transpose(3, 0, 4, 1, 2, 5)
 
-    threads.each(work, slices(C, max(1, C * CHUNK // dUs[0].nbytes)))
-    return g.reshape(kernel, kernel, C, O)
+    threads.each(work, cut(C, threads.count))
+    return dW.reshape(taps * s, taps * s, C, O)
 
 
 # ---- the work in blocks ----------------------------------------------------------------------------------
@@ -333,34 +274,28 @@ def tiles(shape):
     return shape[0], -(-shape[1] // 2), -(-shape[2] // 2)
 
 
-def place(x, padded, top, left):
-    """Copy x into padded so that its first pixel lies at (top, left), with zeros around it; cut what lies outside."""
-    first, last = max(top, 0), min(top + x.shape[1], padded.shape[1])
-    begin, end = max(left, 0), min(left + x.shape[2], padded.shape[2])
-    padded[...] = 0
-    if first < last and begin < end:
-        padded[:, first:last, begin:end] = x[:, first - top : last - top, begin - left : end - left]
+def overlap(length, border, room):
+    """Return the slice of x (length) that lies in `room`, and its place there, for the border (before, after)."""
+    first, last = max(border[0], 0), min(border[0] + length, room)
+    last = max(last, first)
+    return slice(first - border[0], last - border[0]), slice(first, last)
 
 
-def slices(length, size):
-    """Cut a length into equal slices of at most this size."""
-    count = -(-length // size)
-    return [slice(length * i // count, length * (i + 1) // count) for i in range(count)]
+def cut(length, count):
+    """Cut a length into so many slices, as equal as can be; none is empty."""
+    edges = [length * i // count for i in range(count + 1)]
+    return [slice(a, b) for a, b in zip(edges, edges[1:], strict=False) if a < b]
 
 
-def shares(pictures, sides, U, whole=False):
-    """Return for each thread its blocks: pairs of slices, of pictures and of rows of tiles; whole: of all rows.
+def shares(shape, U):
+    """Return for each thread its blocks of pictures: pairs (length, slices of this length).
 
-    A block has TILES tiles, so that its scratch fits into the cache, or more if U, which every block reads, is large,
-    or if several threads take turns at Python's interpreter: then longer calls keep them out of each other's way.
+    A block has about TILES tiles, or more if U, which every block reads, is large.
     """
-    _, rows, columns = tiles((pictures, *sides))
-    least = TILES if threads.count == 1 else SHARED_TILES
-    fit = max(least, U[0].size // sum(U.shape[1:])) // columns
-    if fit >= rows or whole:
-        size = min(fit // rows, -(-pictures // threads.count))
-        blocks = [(some, slice(0, rows)) for some in slices(pictures, max(size, 1))]
-    else:
-        blocks = [(slice(n, n + 1), some) for n in range(pictures) for some in slices(rows, max(fit, 1))]
-    ends = [len(blocks) * i // threads.count for i in range(threads.count + 1)]
-    return [blocks[a:b] for a, b in zip(ends, ends[1:], strict=False) if a < b]
+    count, rows, columns = tiles(shape)
+    most = max(TILES, U[0].size // sum(U.shape[1:])) // (rows * columns)
+    size = min(max(most, 1), -(-count // threads.count))
+    blocks = cut(count, -(-count // size)) if count else []
+    length = lambda block: block.stop - block.start
+    of_threads = [sorted(blocks[some], key=length) for some in cut(len(blocks), threads.count)]
+    return [[(n, list(some)) for n, some in itertools.groupby(mine, length)] for mine in of_threads]
