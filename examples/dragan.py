@@ -1,6 +1,6 @@
 """DRAGAN (Kodali, Abernethy, Hays & Kira 2017, "On Convergence and Stability of GANs").
 
-    D descends  -E log D(x) - E log(1 - D(G(z))) + lambda E (|grad D(x + delta)| - 1)^2,   delta ~ noise         (eq. 5)
+    D descends  -E log D(x) - E log(1 - D(G(z))) + lambda E (|grad D(x + delta)| - 1)^2,   delta ~ noise
 
 Where D changes sharply around real samples, G sees no slope that leads to most of them, and collapses to where there is
 one. So D is asked to have slope 1 around real samples: there alone, while WGAN-GP asks everywhere on the way to them.

@@ -75,7 +75,7 @@ def interpolate(real, fake, rng):
 
 
 def perturb(real, rng, scale=0.5):
-    """Return x + delta, delta ~ N(0, (scale s)^2), s the spread of all numbers in x (Kodali et al. 2017, eq. 5).
+    """Return x + delta, delta ~ N(0, (scale s)^2), s the spread of all numbers in x (Kodali et al. 2017).
 
     The paper's c is a variance for pixels from 0 to 255; that of the authors' code, followed here, is in units of s.
     """
@@ -94,12 +94,12 @@ def wgan_gp(D, real, fake, *, rng, weight=10.0, target=1.0, one_sided=False, bat
 
 
 def lipschitz_penalty(D, real, fake, *, rng, weight=10.0, batch_statistics=False):
-    """weight E max(0, |g| - 1)^2 between real and fake samples: a slope below 1 is free (Petzka et al. 2018, eq. 8)."""
+    """weight E max(0, |g| - 1)^2 between real and fake samples: a slope below 1 is free (Petzka et al. 2018)."""
     return wgan_gp(D, real, fake, rng=rng, weight=weight, one_sided=True, batch_statistics=batch_statistics)
 
 
 def dragan(D, real, *, rng, weight=10.0, target=1.0, scale=0.5, batch_statistics=False):
-    """weight E (|g| - target)^2 around real samples (Kodali et al. 2017, eq. 5)."""
+    """weight E (|g| - target)^2 around real samples (Kodali et al. 2017)."""
     x = perturb(real, rng, scale)
     penalty = lambda g: scaled(weight, *norm_distance(g, target))
     return penalize_gradient(D, x, penalty, batch_statistics=batch_statistics)
@@ -117,7 +117,7 @@ def r2(D, fake, *, weight=10.0, batch_statistics=False):
 
 
 def zero_centered(D, real, fake, *, rng, weight=10.0, batch_statistics=False):
-    """weight E |g|^2 between real and fake samples (Thanh-Tung et al. 2019, eq. 8)."""
+    """weight E |g|^2 between real and fake samples (Thanh-Tung et al. 2019)."""
     x = interpolate(real, fake, rng)
     penalty = lambda g: scaled(weight, *squared_norm(g))
     return penalize_gradient(D, x, penalty, batch_statistics=batch_statistics)
@@ -143,7 +143,7 @@ def orthogonal(net, *, weight=1e-4, diagonal=False):
     """weight ||R||^2 for each W, R = M^T M without its diagonal, M = W as (inputs, outputs) (Brock et al. 2019, eq. 3).
 
     Different outputs shall have orthogonal weights of any length. diagonal=True asks for length 1, too: R = M^T M - I
-    (Brock et al. 2017, eq. 2, there without the square). Its gradient, 4 weight M R, is added to the grads.
+    (Brock et al. 2017, there without the square). Its gradient, 4 weight M R, is added to the grads.
     """
     total = 0.0
     for path, param in net.named_params().items():
