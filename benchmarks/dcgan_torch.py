@@ -1,5 +1,6 @@
 """The iteration of `dcgan.py` in PyTorch: eager as most people write it, or at its best."""
 
+import device
 import torch
 from torch import nn
 from torch.nn.functional import softplus
@@ -24,10 +25,14 @@ def networks(side):
     return nn.Sequential(*G), nn.Sequential(*D)
 
 
-def torch_iteration(case, images, *, tuned):
-    """Return a function that runs one iteration; `tuned`: D frozen in G's step, fused Adam, channels last."""
+def torch_iteration(case, images, *, tuned, graph=False):
+    """Return a function that runs one iteration; `tuned`: D frozen in G's step, fused Adam, channels last.
+
+    graph: as one CUDA graph.
+    """
     torch.manual_seed(0)
-    layout = {"memory_format": torch.channels_last} if tuned else {}
+    place = device.torch_device()
+    layout = {"device": place} | ({"memory_format": torch.channels_last} if tuned else {})
     if case == "layer":
         layer = nn.Conv2d(64, 64, 3, padding=1).to(**layout)
         x = torch.randn(len(images), 64, 32, 32).to(**layout).requires_grad_()
@@ -38,24 +43,25 @@ def torch_iteration(case, images, *, tuned):
             y = layer(x)
             y.backward(y.detach())
 
-        return iteration
+        return device.graphed(iteration) if graph else iteration
     G, D = networks(int(case))
     G, D = G.to(**layout), D.to(**layout)
-    opt_G = torch.optim.Adam(G.parameters(), 2e-4, (0.5, 0.999), fused=tuned)
-    opt_D = torch.optim.Adam(D.parameters(), 2e-4, (0.5, 0.999), fused=tuned)
-    images = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
+    options = {"capturable": graph} | ({"fused": True} if tuned else {})
+    opt_G = torch.optim.Adam(G.parameters(), 2e-4, (0.5, 0.999), **options)
+    opt_D = torch.optim.Adam(D.parameters(), 2e-4, (0.5, 0.999), **options)
+    images = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous().to(place)
 
     def iteration():
         real = (images.float() / 127.5 - 1).to(**layout)
         with torch.no_grad():
-            fake = G(torch.randn(len(real), 100))
+            fake = G(torch.randn(len(real), 100, device=place))
         opt_D.zero_grad()
         (softplus(-D(real)).mean() + softplus(D(fake)).mean()).backward()
         opt_D.step()
         opt_G.zero_grad()
         D.requires_grad_(not tuned)  # frozen, D's weight gradients are spared in G's step
-        softplus(-D(G(torch.randn(len(real), 100)))).mean().backward()
+        softplus(-D(G(torch.randn(len(real), 100, device=place)))).mean().backward()
         D.requires_grad_(True)
         opt_G.step()
 
-    return iteration
+    return device.graphed(iteration) if graph else iteration

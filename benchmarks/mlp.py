@@ -2,6 +2,7 @@
 
     python benchmarks/mlp.py                 # both networks, batch 128, 40 interleaved turns of each program
     python benchmarks/mlp.py --turns 100 --threads 1
+    python benchmarks/mlp.py --device gpu [--tf32]      # without JAX, with PyTorch as a CUDA graph
 
 An iteration is a step of D (on a real and a fake batch) and a step of G, Adam on both, non-saturating loss, float32.
 All programs run in one process, turn by turn, so that a change of the machine's speed meets each alike; the figures
@@ -9,14 +10,16 @@ are medians, in ms, and their ratio to PyTorch eager. Peak memory is measured in
 """
 
 import argparse
+import importlib.util
 import statistics
 import subprocess
 import sys
 import time
 
+import device
 import numpy as np
 
-from scratchgan import losses, memory, threads
+from scratchgan import losses, memory, threads, xp
 from scratchgan.layers import Dense, LeakyReLU, ReLU, Sequential, Tanh
 from scratchgan.optim import Adam
 
@@ -24,9 +27,10 @@ NETWORKS = {"small": ([100, 128, 784], [784, 128, 1]), "large": ([100, 256, 512,
 BATCH = 128
 
 
-def scratchgan_iteration(G_sizes, D_sizes, real):
+def scratchgan_iteration(G_sizes, D_sizes, real, device_noise=False):
     """Return a function that runs one iteration with this library."""
     rng = np.random.default_rng(0)
+    real = xp.to_device(real)
 
     def mlp(sizes, activation, last):
         layers = []
@@ -36,9 +40,10 @@ def scratchgan_iteration(G_sizes, D_sizes, real):
 
     G, D = mlp(G_sizes, ReLU, [Tanh()]), mlp(D_sizes, LeakyReLU, [])
     opt_G, opt_D = Adam(G.params()), Adam(D.params())
+    noise_rng = xp.random.default_rng(0) if device_noise else rng
 
     def noise():
-        return rng.standard_normal((BATCH, G_sizes[0]), dtype=np.float32)
+        return xp.to_device(noise_rng.standard_normal((BATCH, G_sizes[0]), dtype=np.float32))
 
     def iteration():
         fake = G.forward(noise())[0]
@@ -57,8 +62,8 @@ def scratchgan_iteration(G_sizes, D_sizes, real):
     return iteration
 
 
-def torch_iteration(G_sizes, D_sizes, real, *, tuned):
-    """Return the same iteration in PyTorch: eager as most people write it, or at its best."""
+def torch_iteration(G_sizes, D_sizes, real, *, tuned, graph=False):
+    """Return the same iteration in PyTorch: eager as most people write it, or at its best; graph: as a CUDA graph."""
     import torch
     from torch import nn
     from torch.nn.functional import softplus
@@ -71,45 +76,57 @@ def torch_iteration(G_sizes, D_sizes, real, *, tuned):
             layers += [nn.Linear(n_in, n_out), activation()]
         return nn.Sequential(*layers[:-1], *last)
 
-    G, D = mlp(G_sizes, nn.ReLU, [nn.Tanh()]), mlp(D_sizes, lambda: nn.LeakyReLU(0.2), [])
-    opt_G = torch.optim.Adam(G.parameters(), 2e-4, (0.5, 0.999), fused=tuned)
-    opt_D = torch.optim.Adam(D.parameters(), 2e-4, (0.5, 0.999), fused=tuned)
-    real = torch.from_numpy(real)
+    place = device.torch_device()
+    G = mlp(G_sizes, nn.ReLU, [nn.Tanh()]).to(place)
+    D = mlp(D_sizes, lambda: nn.LeakyReLU(0.2), []).to(place)
+    options = {"fused": True} if tuned else {}
+    opt_G = torch.optim.Adam(G.parameters(), 2e-4, (0.5, 0.999), capturable=graph, **options)
+    opt_D = torch.optim.Adam(D.parameters(), 2e-4, (0.5, 0.999), capturable=graph, **options)
+    real = torch.from_numpy(real).to(place)
 
     def iteration():
         with torch.no_grad():
-            fake = G(torch.randn(BATCH, G_sizes[0]))
+            fake = G(torch.randn(BATCH, G_sizes[0], device=place))
         opt_D.zero_grad()
         (softplus(-D(real)).mean() + softplus(D(fake)).mean()).backward()
         opt_D.step()
         opt_G.zero_grad()
         if tuned:
             D.requires_grad_(False)  # spares D's weight gradients, which this step does not use
-        softplus(-D(G(torch.randn(BATCH, G_sizes[0])))).mean().backward()
+        softplus(-D(G(torch.randn(BATCH, G_sizes[0], device=place)))).mean().backward()
         if tuned:
             D.requires_grad_(True)
         opt_G.step()
 
-    return iteration
+    return device.graphed(iteration) if graph else iteration
 
 
-def programs(network):
-    """Return {name: iteration} of every program that is installed, PyTorch eager second."""
+def installed():
+    """Return the names of the programs that can run here."""
+    names = ["scratchgan"] + ["scratchgan, device noise"] * xp.on_gpu()
+    if importlib.util.find_spec("torch") is None:
+        print("PyTorch is not installed: no ratio (pip install torch)", file=sys.stderr)
+    else:
+        names += ["PyTorch eager", "PyTorch at its best"] + ["PyTorch, CUDA graph"] * xp.on_gpu()
+    if not xp.on_gpu():
+        if importlib.util.find_spec("jax") is None:
+            print("JAX is not installed (pip install jax)", file=sys.stderr)
+        else:
+            names.append("JAX, jit")
+    return names
+
+
+def program(network, name):
+    """Return the iteration of a program by its name."""
     G_sizes, D_sizes = NETWORKS[network]
     real = np.random.default_rng(1).uniform(-1, 1, (BATCH, 784)).astype(np.float32)
-    found = {"scratchgan": scratchgan_iteration(G_sizes, D_sizes, real)}
-    try:
-        found["PyTorch eager"] = torch_iteration(G_sizes, D_sizes, real, tuned=False)
-        found["PyTorch at its best"] = torch_iteration(G_sizes, D_sizes, real, tuned=True)
-    except ImportError:
-        print("PyTorch is not installed: no ratio (pip install torch)", file=sys.stderr)
-    try:
+    if name.startswith("scratchgan"):
+        return scratchgan_iteration(G_sizes, D_sizes, real, device_noise="noise" in name)
+    if name == "JAX, jit":
         from mlp_jax import jax_iteration
 
-        found["JAX, jit"] = jax_iteration(G_sizes, D_sizes, real)
-    except ImportError:
-        print("JAX is not installed (pip install jax)", file=sys.stderr)
-    return found
+        return jax_iteration(G_sizes, D_sizes, real)
+    return torch_iteration(G_sizes, D_sizes, real, tuned=name != "PyTorch eager", graph="graph" in name)
 
 
 def measure(iterations, turns, repeats):
@@ -118,41 +135,30 @@ def measure(iterations, turns, repeats):
     for turn in range(turns + 2):
         for name, iteration in iterations.items():
             iteration()  # once unmeasured: the caches and threads are this program's again
+            device.wait()
             start = time.perf_counter()
             for _ in range(repeats):
                 iteration()
+            device.wait()
             if turn >= 2:
                 times[name].append((time.perf_counter() - start) / repeats)
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def peak_memory(network, name):
+def peak_memory(network, name, options):
     """Return the peak memory of a process that runs only this program, in MB."""
-    command = [sys.executable, __file__, "--memory-of", name, "--network", network]
+    command = [sys.executable, __file__, "--memory-of", name, "--network", network, "--device", options.device]
+    command += ["--tf32"] * options.tf32
     return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1])
 
 
 def print_memory(network, name):
     """Run a program for a few iterations and print the peak memory of this process, in MB."""
-    G_sizes, D_sizes = NETWORKS[network]
-    real = np.random.default_rng(1).uniform(-1, 1, (BATCH, 784)).astype(np.float32)
-    if name == "scratchgan":
-        iteration = scratchgan_iteration(G_sizes, D_sizes, real)
-    elif name == "JAX, jit":
-        from mlp_jax import jax_iteration
-
-        iteration = jax_iteration(G_sizes, D_sizes, real)
-    else:
-        iteration = torch_iteration(G_sizes, D_sizes, real, tuned=name == "PyTorch at its best")
+    iteration = program(network, name)
     for _ in range(5):
         iteration()
-    print(own_peak())
-
-
-def own_peak():
-    """Return the peak memory of this process in MB (on Linux: getrusage would count the parent's at the fork)."""
-    with open("/proc/self/status") as status:
-        return int(status.read().split("VmHWM:")[1].split()[0]) // 1024
+    device.wait()
+    print(device.own_peak())
 
 
 def set_threads(count):
@@ -166,15 +172,21 @@ def set_threads(count):
         pass
 
 
-def main():
-    """Print a table for each network."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def read(arguments=None):
+    """Return the options of a command line."""
+    parser = device.parser(__doc__)
     parser.add_argument("--network", choices=[*NETWORKS, "both"], default="both")
     parser.add_argument("--turns", type=int, default=40, help="turns of each program (default 40)")
     parser.add_argument("--threads", type=int, help="threads for BLAS and PyTorch (default: theirs)")
     parser.add_argument("--memory-of", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    return parser.parse_args(arguments)
+
+
+def main():
+    """Print a table for each network."""
+    options = read()
     memory.keep()  # for all programs: they share one process
+    device.use(options)
     if options.memory_of:
         return print_memory(options.network, options.memory_of)
     if options.threads:
@@ -182,11 +194,13 @@ def main():
     for network in NETWORKS if options.network == "both" else [options.network]:
         G_sizes, D_sizes = NETWORKS[network]
         print(f"\n{network}: G {'-'.join(map(str, G_sizes))}, D {'-'.join(map(str, D_sizes))}, batch {BATCH}")
-        medians = measure(programs(network), options.turns, repeats=10 if network == "small" else 3)
+        programs = {name: program(network, name) for name in installed()}
+        medians = measure(programs, options.turns, repeats=10 if network == "small" or xp.on_gpu() else 3)
         base = medians.get("PyTorch eager")
         for name, seconds in medians.items():
             ratio = f"{seconds / base:6.2f}x" if base else ""
-            print(f"  {name:20} {seconds * 1e3:8.2f} ms {ratio}  peak memory {peak_memory(network, name)} MB")
+            peak = peak_memory(network, name, options)
+            print(f"  {name:24} {seconds * 1e3:8.2f} ms {ratio}  peak memory {peak} MB", flush=True)
 
 
 if __name__ == "__main__":

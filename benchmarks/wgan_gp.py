@@ -2,20 +2,21 @@
 
     python benchmarks/wgan_gp.py                # medians of interleaved turns
     python benchmarks/wgan_gp.py --turns 30 --threads 1
+    python benchmarks/wgan_gp.py --device gpu [--tf32]      # with PyTorch as a CUDA graph, too
 
 The networks of examples/wgan_gp.py: pictures of 28 x 28, 64 and 128 channels, no batch norm in the critic, batch 64,
 float32. A critic's step draws fakes and takes the gradient of the scores and of the penalty, and a step of Adam; a
 training step is five of these and a step of G.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
+import device
 import numpy as np
-from mlp import measure, set_threads
+from mlp import installed, measure, set_threads
 
-from scratchgan import memory, threads
+from scratchgan import memory, threads, xp
 from scratchgan.data import to_bytes
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "examples"))
@@ -29,14 +30,18 @@ IMAGES = to_bytes(np.random.default_rng(1).uniform(-1, 1, (BATCH, 28, 28, 1)))
 class RealBatch:
     """Batches that are one and the same: the time to draw them is not measured."""
 
+    def __init__(self):
+        self.images = xp.to_device(IMAGES)
+
     def next(self):
-        return IMAGES
+        return self.images
 
 
-def ours():
+def ours(device_noise):
     """Return (critic's step, training step) of this library."""
-    model = wgan_gp.WGANGP(wgan_gp.Settings(batch_size=BATCH), (28, 28, 1), np.random.default_rng(0))
-    real = (IMAGES / 127.5 - 1).astype(np.float32)
+    settings = wgan_gp.Settings(batch_size=BATCH, device_noise=device_noise)
+    model = wgan_gp.WGANGP(settings, (28, 28, 1), np.random.default_rng(0))
+    real = xp.to_device((IMAGES / 127.5 - 1).astype(np.float32))
     batches = RealBatch()
     return lambda: model.discriminator_step(real), lambda: model.step(batches)
 
@@ -57,22 +62,24 @@ def torch_networks():
     return G, D
 
 
-def pytorch(tuned):
-    """Return (critic's step, training step) in PyTorch: eager as most people write it, or at its best."""
+def pytorch(tuned, graph):
+    """Return (critic's step, training step) in PyTorch: eager as most people write it, at its best, or as a graph."""
     import torch
 
     torch.manual_seed(0)
-    layout = {"memory_format": torch.channels_last} if tuned else {}
+    place = {"device": device.torch_device()}
+    layout = place | ({"memory_format": torch.channels_last} if tuned else {})
     G, D = (net.to(**layout) for net in torch_networks())
-    opt_G = torch.optim.Adam(G.parameters(), 1e-4, (0.5, 0.9), fused=tuned)
-    opt_D = torch.optim.Adam(D.parameters(), 1e-4, (0.5, 0.9), fused=tuned)
+    options = {"capturable": graph} | ({"fused": True} if tuned else {})
+    opt_G = torch.optim.Adam(G.parameters(), 1e-4, (0.5, 0.9), **options)
+    opt_D = torch.optim.Adam(D.parameters(), 1e-4, (0.5, 0.9), **options)
     real = (torch.from_numpy(IMAGES).permute(0, 3, 1, 2).float() / 127.5 - 1).to(**layout)
 
     def critic_step():
         with torch.no_grad():
-            fake = G(torch.randn(BATCH, 100))
+            fake = G(torch.randn(BATCH, 100, **place))
         opt_D.zero_grad()
-        t = torch.rand(BATCH, 1, 1, 1)
+        t = torch.rand(BATCH, 1, 1, 1, **place)
         x = (fake + t * (real - fake)).requires_grad_()
         (g,) = torch.autograd.grad(D(x).sum(), x, create_graph=True)
         penalty = 10 * (g.flatten(1).norm(dim=1) - 1).square().mean()
@@ -84,34 +91,42 @@ def pytorch(tuned):
             critic_step()
         opt_G.zero_grad()
         D.requires_grad_(not tuned)
-        (-D(G(torch.randn(BATCH, 100))).mean()).backward()
+        (-D(G(torch.randn(BATCH, 100, **place))).mean()).backward()
         D.requires_grad_(True)
         opt_G.step()
 
-    return critic_step, step
+    return (device.graphed(critic_step), device.graphed(step)) if graph else (critic_step, step)
+
+
+def read(arguments=None):
+    """Return the options of a command line."""
+    parser = device.parser(__doc__)
+    parser.add_argument("--turns", type=int, default=15, help="turns of each program (default 15)")
+    parser.add_argument("--threads", type=int, help="threads for all programs (default: the processors)")
+    return parser.parse_args(arguments)
 
 
 def main():
     """Print a line for each program."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--turns", type=int, default=15, help="turns of each program (default 15)")
-    parser.add_argument("--threads", type=int, help="threads for all programs (default: the processors)")
-    options = parser.parse_args()
+    options = read()
     if options.threads:
         set_threads(options.threads)
     threads.use(options.threads or 0, blas=False)
     memory.keep()  # for all programs: they share one process
-    programs = {"scratchgan": ours()}
-    try:
-        programs |= {"PyTorch eager": pytorch(tuned=False), "PyTorch at its best": pytorch(tuned=True)}
-    except ImportError:
-        print("PyTorch is not installed: no ratio (pip install torch)", file=sys.stderr)
+    device.use(options)
+    programs = {}
+    for name in installed():
+        if name.startswith("scratchgan"):
+            programs[name] = ours("noise" in name)
+        elif name != "JAX, jit":
+            programs[name] = pytorch(name != "PyTorch eager", "graph" in name)
     for index, title in enumerate(("a critic's step", "5 critic steps and a step of G")):
         print(f"\n{title}, batch {BATCH}", flush=True)
-        medians = measure({name: steps[index] for name, steps in programs.items()}, options.turns, repeats=1)
+        turns = {name: steps[index] for name, steps in programs.items()}
+        medians = measure(turns, options.turns, repeats=5 if xp.on_gpu() else 1)
         base = medians.get("PyTorch eager")
         for name, seconds in medians.items():
-            print(f"  {name:20} {seconds * 1e3:8.1f} ms" + (f" {seconds / base:6.2f}x" if base else ""), flush=True)
+            print(f"  {name:24} {seconds * 1e3:8.1f} ms" + (f" {seconds / base:6.2f}x" if base else ""), flush=True)
 
 
 if __name__ == "__main__":

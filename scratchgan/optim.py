@@ -9,7 +9,7 @@ import math
 
 import numpy
 
-from scratchgan import xp
+from scratchgan import kernels, xp
 from scratchgan.param import flatten
 
 BLOCK = 2**16  # elements of a block on the CPU: Adam's five arrays of this length stay in a core's cache
@@ -126,15 +126,17 @@ class Adam(Optimizer):
 
     def update(self, lr, value, grad, mean, square, workspace):
         b1, b2 = self.betas
+        # lr m' / (sqrt(s') + eps) = rate m / (sqrt(s) + shift): the corrections become two Python numbers
+        root_correction = math.sqrt(1 - b2**self.steps)
+        rate, shift = lr * root_correction / (1 - b1**self.steps), self.eps * root_correction
+        if kernels.can_take(value):  # the rest of this function, in one pass on a GPU
+            return kernels.adam(value, grad, mean, square, b1, b2, rate, shift, 1 - lr * self.weight_decay)
         average_square(square, grad, b2, workspace)
         mean *= b1
         grad *= 1 - b1
         mean += grad
-        # lr m' / (sqrt(s') + eps) = rate m / (sqrt(s) + shift): the corrections become two Python numbers
-        root_correction = math.sqrt(1 - b2**self.steps)
-        rate = lr * root_correction / (1 - b1**self.steps)
         root = xp.sqrt(square, out=workspace)
-        root += self.eps * root_correction
+        root += shift
         if self.weight_decay:
             value *= 1 - lr * self.weight_decay
         value -= scaled_quotient(mean, root, rate)
@@ -176,10 +178,13 @@ class EMA:
     def update(self):
         """Take the source's present weights into the average; call it after the optimizer's step."""
         self.source_flat.check()
-        difference = xp.subtract(self.source_flat.value, self.flat.value, out=self.workspace)
-        difference *= 1 - self.decay
-        self.flat.value += difference
-        ours, theirs = self.net.attributes(xp.ndarray), self.source.attributes(xp.ndarray)
+        if kernels.can_take(self.flat.value):
+            kernels.ema(self.flat.value, self.source_flat.value, 1 - self.decay)
+        else:
+            difference = xp.subtract(self.source_flat.value, self.flat.value, out=self.workspace)
+            difference *= 1 - self.decay
+            self.flat.value += difference
+        ours, theirs = self.net.arrays(), self.source.arrays()
         for (*_, statistic), (*_, source_statistic) in zip(ours, theirs, strict=True):
             statistic[...] = source_statistic
 

@@ -6,7 +6,7 @@ import types
 import numpy
 import pytest
 
-from scratchgan import xp
+from scratchgan import gpu, xp
 from scratchgan.errors import UserError
 
 
@@ -34,15 +34,15 @@ def fake_cupy(driver=13000, runtime=13000, devices=1, broken=None):
 
 
 BROKEN = {
-    "not installed": (None, xp.CupyMissing, r"pip install \"cupy-cuda13x\[ctk\]\""),
-    "no driver": (fake_cupy(driver=0), xp.DriverMissing, "no NVIDIA driver"),
-    "no device": (fake_cupy(devices=None), xp.DriverMissing, "CUDA_VISIBLE_DEVICES"),
-    "zero devices": (fake_cupy(devices=0), xp.DriverMissing, "CUDA_VISIBLE_DEVICES"),
-    "old driver": (fake_cupy(driver=12040), xp.DriverTooOld, "CUDA 12.4, CuPy was built for CUDA 13.0"),
+    "not installed": (None, gpu.CupyMissing, r"pip install \"cupy-cuda13x\[ctk\]\""),
+    "no driver": (fake_cupy(driver=0), gpu.DriverMissing, "no NVIDIA driver"),
+    "no device": (fake_cupy(devices=None), gpu.DriverMissing, "CUDA_VISIBLE_DEVICES"),
+    "zero devices": (fake_cupy(devices=0), gpu.DriverMissing, "CUDA_VISIBLE_DEVICES"),
+    "old driver": (fake_cupy(driver=12040), gpu.DriverTooOld, "CUDA 12.4, CuPy was built for CUDA 13.0"),
     "old driver of the same major version": (
-        fake_cupy(driver=13000, runtime=13020, broken="cubin"), xp.DriverTooOld, "CUDA 13.0.*CUDA 13.2",
+        fake_cupy(driver=13000, runtime=13020, broken="cubin"), gpu.DriverTooOld, "CUDA 13.0.*CUDA 13.2",
     ),
-    "no cuBLAS": (fake_cupy(broken="libcublas.so.13"), xp.CudaLibrariesMissing, r"cupy-cuda13x\[ctk\].*libcublas"),
+    "no cuBLAS": (fake_cupy(broken="libcublas.so.13"), gpu.CudaLibrariesMissing, r"cupy-cuda13x\[ctk\].*libcublas"),
 }  # fmt: skip
 
 
@@ -65,7 +65,7 @@ def test_gpu_never_falls_back_and_says_what_is_missing(case, monkeypatch):
 
 
 def test_the_errors_are_distinct():
-    errors = [xp.CupyMissing, xp.DriverMissing, xp.DriverTooOld, xp.CudaLibrariesMissing]
+    errors = [gpu.CupyMissing, gpu.DriverMissing, gpu.DriverTooOld, gpu.CudaLibrariesMissing]
     assert all(not issubclass(one, other) for one in errors for other in errors if one is not other)
 
 
@@ -79,7 +79,7 @@ def test_an_import_that_fails_inside_cupy(monkeypatch, tmp_path):
     (tmp_path / "cupy.py").write_text("import a_package_that_is_not_there")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "cupy", raising=False)
-    with pytest.raises(xp.CupyMissing, match="installed but cannot be imported: .*a_package_that_is_not_there"):
+    with pytest.raises(gpu.CupyMissing, match="installed but cannot be imported: .*a_package_that_is_not_there"):
         xp.use("gpu")
 
 

@@ -2,13 +2,14 @@
 
 import numpy as np
 
+from scratchgan import xp
 from scratchgan.data.checks import check_whole
 from scratchgan.errors import CheckpointError, DataError
 from scratchgan.rng import rng_state, set_rng_state
 
 
 class Batches:
-    """Endless shuffled batches of one or more host arrays of the same length.
+    """Endless shuffled batches of one or more arrays of the same length, on the host or on the device.
 
     Each epoch is a fresh permutation of the samples. A batch may span two epochs (or more, where `batch_size`
     exceeds the data set), so that no sample is dropped: each epoch holds each sample exactly once.
@@ -39,7 +40,7 @@ class Batches:
     def next(self):
         """Return the next `batch_size` samples: one array, or a tuple where there are several arrays."""
         rows = self._next_rows()
-        batch = tuple(array[rows] for array in self.arrays)
+        batch = tuple(gather(array, rows) for array in self.arrays)
         return batch if len(batch) > 1 else batch[0]
 
     def _next_rows(self):
@@ -85,3 +86,8 @@ class Batches:
             raise CheckpointError("The stored state of the batches is damaged; use an older checkpoint.")
         set_rng_state(self.rng, state["rng"])
         self.order, self.position, self.epoch = order, int(position), int(epoch)
+
+
+def gather(array, rows):
+    """Return array[rows]; where the array lies on the device, only the numbers of the rows are copied there."""
+    return array[rows if isinstance(array, np.ndarray) else xp.to_device(rows)]

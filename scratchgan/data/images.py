@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
+from scratchgan import xp
 from scratchgan.data.checks import check_channels, check_whole
 from scratchgan.errors import DataError
 
@@ -23,8 +24,8 @@ class Images(NamedTuple):
 
 
 def to_signed(images):
-    """Map bytes to the range of a tanh: `x = u / 127.5 - 1`, uint8 [0, 255] to float32 [-1, 1]."""
-    images = np.asarray(images)
+    """Map bytes to the range of a tanh: `x = u / 127.5 - 1`, uint8 [0, 255] to float32 [-1, 1], wherever they lie."""
+    images = images if isinstance(images, xp.ndarray) else np.asarray(images)
     if images.dtype != np.uint8:
         raise DataError(f"to_signed needs uint8 pictures with values 0 to 255; these are {images.dtype}.")
     return images.astype(np.float32) / 127.5 - 1

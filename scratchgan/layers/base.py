@@ -3,6 +3,8 @@
 Rule: what outlives a call lives on the layer; what belongs to one call is returned by that call (its tape).
 """
 
+import functools
+
 import numpy
 
 from scratchgan import xp
@@ -62,6 +64,10 @@ class Layer:
                         if isinstance(inner, kind):
                             yield f"{path}.{name}.{inner_name}".lstrip("."), part, inner_name, inner
 
+    def arrays(self):
+        """Yield what `attributes` yields for every array that is no Param, such as running statistics, on any device."""
+        return self.attributes((xp.ndarray, numpy.ndarray))
+
     def named_params(self):
         """Return {path: Param} in a fixed order; a Param that stands in two places is listed once."""
         found = {}
@@ -83,7 +89,7 @@ class Layer:
         """Convert every Param and running statistic to `dtype`, before an optimizer is made; return the layer."""
         for param in self.params():
             param.astype(dtype)
-        for _, layer, name, array in self.attributes(xp.ndarray):
+        for _, layer, name, array in self.arrays():
             setattr(layer, name, array.astype(dtype))
         return self
 
@@ -92,7 +98,7 @@ class Layer:
     def state(self):
         """Return {path: NumPy array}, a copy of every Param, running statistic and random generator."""
         found = {path: numpy.array(xp.to_host(param.value)) for path, param in self.named_params().items()}
-        for path, _, _, array in self.attributes(xp.ndarray):
+        for path, _, _, array in self.arrays():
             found[path] = numpy.array(xp.to_host(array))
         for path, _, _, rng in self.attributes(numpy.random.Generator):
             found[path] = rng_state(rng)
@@ -112,8 +118,8 @@ class Layer:
                 raise ValueError(f"{path} is {array.shape} in this network and {state[path].shape} in the state")
         for path, param in self.named_params().items():
             param.value[...] = xp.asarray(state[path])
-        for path, _, _, array in self.attributes(xp.ndarray):
-            array[...] = xp.asarray(state[path])
+        for path, _, _, array in self.arrays():
+            array[...] = state[path] if isinstance(array, numpy.ndarray) else xp.asarray(state[path])
         for path, _, _, rng in self.attributes(numpy.random.Generator):
             set_rng_state(rng, state[path])
 
@@ -146,11 +152,15 @@ class Linear(Layer):
         raise NotImplementedError
 
     def forward(self, x, train=True):
-        self.output_shape(check(self, "x", x, dtype=self.W.value.dtype).shape)
-        y = self.apply(self.W.effective(), x)
+        y = self.product(x)
         if self.b is not None:
             y += self.b.value
         return y, x
+
+    def product(self, x):
+        """Return A(W, x), once x is known to fit."""
+        self.output_shape(check(self, "x", x, dtype=self.W.value.dtype).shape)
+        return self.apply(self.W.effective(), x)
 
     def backward(self, x, dy, grads=True):
         check(self, "dy", dy, self.output_shape(x.shape), self.W.value.dtype)
@@ -209,7 +219,18 @@ class Pointwise(Layer):
 def sum_rows(dy):
     """Sum over all axes but the last, as a product with ones: faster than `sum`, and more accurate."""
     rows = dy.reshape(-1, dy.shape[-1])  # (N * ..., C)
-    return xp.ones(len(rows), dtype=dy.dtype) @ rows
+    return ones(len(rows), rows.dtype) @ rows
+
+
+def ones(n, dtype):
+    """Return n ones to multiply with: at each call the same array, so that none is made anew. Do not write into it."""
+    return kept_ones(xp.ndarray, n, dtype)
+
+
+@functools.lru_cache(64)
+def kept_ones(kind, n, dtype):
+    """Return n ones of the array module whose arrays are of this kind."""
+    return xp.ones(n, dtype=dtype)
 
 
 def add(a, b):

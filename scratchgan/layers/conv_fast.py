@@ -10,7 +10,7 @@ Where `conv_winograd.py`, which needs fewer products, is faster still, it takes 
 import itertools
 import math
 
-from scratchgan import threads, xp
+from scratchgan import kernels, threads, xp
 from scratchgan.layers import conv_winograd
 
 CACHE = 4 * 2**20  # bytes of windows that are copied at once on the CPU
@@ -55,15 +55,19 @@ def weight_grad(x, dy, geometry):
     rows = dy.reshape(-1, dy.shape[-1])  # (N * output sides, O)
     length, per_picture = math.prod(kernel) * x.shape[-1], math.prod(sides)
 
+    def product(block):
+        columns = windows(x[block], kernel, borders, sides, stride, dilation)
+        return columns.T @ rows[block.start * per_picture : block.stop * per_picture]
+
     def work(some):
-        dW = xp.zeros((length, dy.shape[-1]), dtype=dy.dtype)
-        for block in some:
-            columns = windows(x[block], kernel, borders, sides, stride, dilation)
-            dW += columns.T @ rows[block.start * per_picture : block.stop * per_picture]
+        dW = product(some[0])
+        for block in some[1:]:
+            dW += product(block)
         return dW
 
     all_blocks = blocks(len(x), per_picture, length * x.itemsize)
-    dWs = threads.each(work, [all_blocks[i :: threads.count] for i in range(threads.count)])  # a sum for each thread
+    shares = [all_blocks[i :: threads.count] for i in range(min(threads.count, len(all_blocks)))]
+    dWs = threads.each(work, shares)  # a sum for each thread
     return sum(dWs[1:], start=dWs[0]).reshape(*kernel, x.shape[-1], dy.shape[-1])
 
 
@@ -77,7 +81,9 @@ def input_grad(W, dy, shape, geometry):
     A dilation d where the stride is 1 turns q - a into q - d a.
     """
     kernel, stride, padding, dilation = geometry
-    if 4 * math.prod(kernel) * shape[-1] <= dy.shape[-1]:  # few numbers for each dy, as with pictures of one channel
+    if len(kernel) == 2 and kernels.can_take(dy):
+        return gather(W, dy, shape, geometry)
+    if not xp.on_gpu() and 4 * math.prod(kernel) * shape[-1] <= dy.shape[-1]:  # few numbers for each dy, as with pictures of one channel
         return scatter(W, dy, shape, geometry)
     if stride == (2, 2) and conv_winograd.pays(kernel, stride, dilation, shape[-1], dy.shape):
         return conv_winograd.input_grad(W, dy, shape, padding, 2)
@@ -123,6 +129,17 @@ def scatter(W, dy, shape, geometry):
     return xp.ascontiguousarray(dx[(slice(None), *inside)])
 
 
+def gather(W, dy, shape, geometry):
+    """Do what `scatter` does with a kernel, on a GPU: each pixel of dx adds up what belongs to it."""
+    kernel, stride, padding, dilation = geometry
+    matrix, sides = W.reshape(-1, W.shape[-1]).T, dy.shape[1:-1]  # (O, kernel * C)
+    dx = xp.empty(shape, dtype=dy.dtype)
+    for block in blocks(len(dy), math.prod(sides), matrix.shape[1] * dy.itemsize):
+        products = dy[block].reshape(-1, dy.shape[-1]) @ matrix  # (N * sides, kernel * C)
+        kernels.col2im(products, dx[block], kernel, sides, stride, padding, dilation)
+    return dx
+
+
 def dilate(W, dilation):
     """Return W with its taps dilation apart, and zeros between them."""
     sides = [d * (k - 1) + 1 for k, d in zip(W.shape, dilation, strict=False)]
@@ -164,13 +181,15 @@ def blocks(pictures, rows, bytes_per_row):
     """Cut a batch into equal slices whose windows fit into the cache, but that still have rows enough."""
     fit = (LARGE if xp.on_gpu() else CACHE) // (rows * bytes_per_row)
     block = max(fit, -(-ROWS // rows), 1)
-    count = -(-pictures // block)
-    edges = [pictures * i // count for i in range(count + 1)] if count else []
+    count = max(1, -(-pictures // block))
+    edges = [pictures * i // count for i in range(count + 1)]
     return [slice(a, b) for a, b in zip(edges, edges[1:], strict=False)]
 
 
 def windows(x, kernel, borders, sides, stride, dilation):
     """Return the matrix whose rows are the pixels that each position of y looks at: (N * sides, kernel * C)."""
+    if len(kernel) == 2 and math.prod(kernel) > 1 and kernels.can_take(x):
+        return kernels.im2col(x, kernel, sides, stride, [before for before, _ in borders], dilation)
     x = with_borders(x, borders)
     N, C = len(x), x.shape[-1]
     if math.prod(kernel) == 1 and max(stride) == 1:

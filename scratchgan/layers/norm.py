@@ -6,8 +6,8 @@ the set of elements whose mean and variance are taken. `docs/normalization.md` d
 
 import math
 
-from scratchgan import xp
-from scratchgan.layers.base import Layer, check, sum_rows
+from scratchgan import kernels, xp
+from scratchgan.layers.base import Layer, check, ones, sum_rows
 from scratchgan.param import Param
 
 
@@ -74,15 +74,17 @@ class Normalization(Layer):
 
     def gain(self):
         """Return gamma, or ones where there is none, (C,)."""
-        return xp.ones(self.channels, dtype="float32") if self.gamma is None else self.gamma.value
+        return ones(self.channels, "float32") if self.gamma is None else self.gamma.value
 
     def mean(self, sums, rows, gain):
         """Return <gain u>, (A, 1, C) or with one group (A, 1, 1), from the sums of u over that many rows, (A, C)."""
         width = self.channels // self.groups
         if self.groups == 1:
             return (sums @ gain).reshape(-1, 1, 1) / (rows * width)
-        means = (sums * gain).reshape(len(sums), self.groups, width).sum(2) / (rows * width)  # (A, groups)
-        return xp.repeat(means, width, axis=1)[:, None]
+        means = sums * gain / (rows * width)  # (A, C)
+        if width > 1:
+            means = xp.repeat(means.reshape(len(sums), self.groups, width).sum(2), width, axis=1)
+        return means[:, None]
 
     # ---- forward ----
 
@@ -92,10 +94,10 @@ class Normalization(Layer):
 
     def center(self, x):
         """Return the mean, x - mean, and the variance: from centred numbers, as <x^2> - <x>^2 would cancel."""
-        ones = xp.ones_like(self.gain())
-        mean = self.mean(row_sums(x), x.shape[1], ones)
+        unit = ones(self.channels, x.dtype)
+        mean = self.mean(row_sums(x), x.shape[1], unit)
         centred = x - mean  # (A, M, C)
-        return mean, centred, self.mean(row_sums(centred * centred), x.shape[1], ones)
+        return mean, centred, self.mean(row_sums(centred * centred), x.shape[1], unit)
 
     def standardize(self, centred, var, shape, fixed=False):
         """Return y and the tape; overwrites `centred`. `fixed`: mean and variance do not depend on x."""
@@ -137,7 +139,7 @@ class Normalization(Layer):
         xhat, r, fixed, shape = tape
         ddx = check(self, "ddx", ddx, shape, xhat.dtype).reshape(xhat.shape)
         dy, gain = dy.reshape(xhat.shape), self.gain()
-        move, tilt_ddx, _, _ = self.respond(tape, ddx, xp.ones_like(gain))  # along ddx, xhat moves by this
+        move, tilt_ddx, _, _ = self.respond(tape, ddx, ones(self.channels, gain.dtype))  # along ddx, xhat moves by this
         ddy = (move * gain).reshape(shape)
         sums = row_sums(dy * move)
         if grads and self.gamma is not None:
@@ -238,12 +240,24 @@ class BatchNorm(Normalization):
         n = rows.shape[1]
         if n < 2:
             raise ValueError(f"{self!r}: x has shape {x.shape}, wanted 2 numbers per channel or more in training")
+        if kernels.can_take(rows):  # the rest of this function, in three passes on a GPU
+            params = self.gamma.value, self.beta.value, self.running_mean, self.running_var
+            y, xhat, r = kernels.batch_norm(rows[0], *params, self.momentum, self.eps)
+            return y.reshape(x.shape), (xhat[None], r, False, x.shape)
         mean, centred, var = self.center(rows)
         self.running_mean *= 1 - self.momentum
         self.running_mean += self.momentum * mean[0, 0]
         self.running_var *= 1 - self.momentum
         self.running_var += (self.momentum * n / (n - 1)) * var[0, 0]
         return self.standardize(centred, var, x.shape)
+
+    def backward(self, tape, dy, grads=True):
+        xhat, r, fixed, shape = tape
+        if fixed or not kernels.can_take(dy):
+            return super().backward(tape, dy, grads)
+        rows = check(self, "dy", dy, shape, xhat.dtype).reshape(xhat[0].shape)  # (n, C)
+        params = self.gamma.value, self.gamma.grad, self.beta.grad
+        return kernels.batch_norm_backward(rows, xhat[0], r, *params, grads).reshape(shape)
 
 
 # ---- helpers ---------------------------------------------------------------------------------------------
@@ -252,7 +266,7 @@ class BatchNorm(Normalization):
 def channel_mean(x):
     """Return the mean over the last axis, which stays with length 1: a product with ones, as in `sum_rows`."""
     width = x.shape[-1]
-    sums = x.reshape(-1, width) @ xp.ones(width, dtype=x.dtype)
+    sums = x.reshape(-1, width) @ ones(width, x.dtype)
     return sums.reshape(*x.shape[:-1], 1) / width
 
 
@@ -262,7 +276,7 @@ def row_sums(x):
         return x[:, 0]
     if x.shape[0] == 1:
         return sum_rows(x)[None]
-    return xp.ones(x.shape[1], dtype=x.dtype) @ x
+    return x.sum(1) if xp.on_gpu() else ones(x.shape[1], x.dtype) @ x  # CuPy copies stacks of matrices to multiply them
 
 
 def positive(layer, eps):

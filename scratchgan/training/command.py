@@ -36,8 +36,9 @@ def main(Model, Settings, argv=None, commands=()):
     except UserError as error:
         print(f"{script.name}: error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
-    except MemoryError as error:
-        print(f"{script.name}: error: not enough memory ({error}): a smaller --batch-size may help", file=sys.stderr)
+    except MemoryError as error:  # of the host, or, as CuPy's is one too, of the GPU
+        where, width = " on the GPU" * xp.on_gpu(), " or --width" * hasattr(Settings, "width")
+        print(f"{script.name}: error: not enough memory{where} ({error}): lower --batch-size{width}", file=sys.stderr)
         sys.exit(2)
     except Stopped as stopped:
         command = f"python {shlex.quote(str(script))} --resume {shlex.quote(str(stopped.run.path))}"

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import os
 import time
 
 import numpy as np
@@ -17,6 +18,7 @@ from scratchgan.training import state as states
 from scratchgan.training.progress import Progress, Stop, Stopped
 
 MODEL, PICTURES, BATCHES = 0, 1, 2  # streams of random numbers that follow from one seed
+DEVICE_DATA = 2**30  # bytes of an array of real samples that may lie on the GPU: MNIST has 47 MB
 
 
 def generator(seed, stream):
@@ -32,6 +34,8 @@ def train(Model, settings, *, resume=None):
     bit for bit what N + M steps give. Raises UserError (and what it is subclassed to) for what a user can put
     right, TrainingError where a NaN appears, and `Stopped`, a KeyboardInterrupt, after a Ctrl-C or SIGTERM.
     """
+    if settings.tf32:
+        os.environ["CUPY_TF32"] = "1"  # which CuPy reads once, at its first product
     print(xp.use(settings.device), flush=True)
     threads.use(settings.threads, blas=xp.on_gpu() or not Model.convolutional)  # a GPU takes a batch as one block
     memory.keep()
@@ -42,6 +46,7 @@ def train(Model, settings, *, resume=None):
             return already_trained(Model, settings, run, *stored)
         arrays = Model.load_data(settings)
         arrays = arrays if isinstance(arrays, tuple) else (arrays,)
+        arrays = [on_device(array) for array in arrays]
         batches = Batches(*arrays, batch_size=settings.batch_size, rng=generator(settings.seed, BATCHES))
         model = Model(settings, arrays[0].shape[1:], generator(settings.seed, MODEL))
         describe(model, arrays, run)
@@ -52,6 +57,11 @@ def train(Model, settings, *, resume=None):
     finally:
         run.close()
     return model
+
+
+def on_device(array):
+    """Return an array of real samples where batches are best taken from: on the GPU, unless it is too large."""
+    return xp.to_device(array) if xp.on_gpu() and array.nbytes <= DEVICE_DATA else array
 
 
 def describe(model, arrays, run):

@@ -16,13 +16,15 @@ class Model:
                 self.opt_G, self.opt_D = ...              # optimizers
 
     settings: a `Settings`; shape: of one real sample, such as (28, 28, 1) or (2,); rng: where weights and noise
-    come from. A checkpoint holds every attribute but settings and shape: see `state`.
+    come from. A checkpoint holds every attribute but settings, shape and device_rng: see `state`.
     """
 
+    device_rng = None  # the generator of --device-noise
     convolutional = False  # True: a CPU's processors are best given to blocks of convolutions (see `threads.use`)
 
     def __init__(self, settings, shape, rng):
         self.settings, self.shape, self.rng = settings, tuple(shape), rng
+        self.seed_device()
 
     # ---- to be written for each GAN ----
 
@@ -46,7 +48,7 @@ class Model:
         return data.load_images(settings.data, data_dir=data_dir, seed=settings.seed).images
 
     def latent(self, n, rng):
-        """Return n latent vectors z, standard normal: float32 (n, settings.latent), on the host."""
+        """Return n latent vectors z, standard normal: float32 (n, settings.latent), where rng draws: on the host."""
         return rng.standard_normal((n, self.settings.latent), dtype=np.float32)
 
     def picture(self, z):
@@ -60,8 +62,16 @@ class Model:
     # ---- what every model has ----
 
     def noise(self, n):
-        """Return n latent vectors drawn from the model's own generator, on the device."""
-        return xp.to_device(self.latent(n, self.rng))
+        """Return n latent vectors drawn from the model's own generator, on the device; with device_noise, drawn there.
+
+        CuPy copies through pinned memory of its own, and without waiting.
+        """
+        return xp.to_device(self.latent(n, self.device_rng or self.rng))
+
+    def seed_device(self):
+        """Make the generator of --device-noise: CuPy's, whose state cannot be read, and so is in no checkpoint."""
+        if self.settings.device_noise and xp.on_gpu():
+            self.device_rng = xp.random.default_rng(int(self.rng.integers(2**31)))
 
     def images(self, z):
         """Return the samples G(z) as images: uint8 (N, H, W, C), on the host; [-1, 1] becomes [0, 255]."""
@@ -73,8 +83,8 @@ class Model:
 
         Every attribute is found by itself, so that none can be forgotten: what has `state` and `load_state` (layers,
         optimizers, EMA), random number generators, arrays on host and device, numbers, text, None, and whatever
-        consists of those: lists, tuples, dictionaries, objects. Functions are passed over; settings and shape are
-        not part of it. Raises TypeError for an attribute that cannot be looked into.
+        consists of those: lists, tuples, dictionaries, objects. Functions are passed over; settings, shape and
+        device_rng are not part of it. Raises TypeError for an attribute that cannot be looked into.
         """
         found = {}
         for name, value in self._attributes():
@@ -95,10 +105,11 @@ class Model:
         except Exception:  # what a name and a shape do not tell, such as a damaged random state
             self._unpack(own)
             raise
+        self.seed_device()
 
     def _unpack(self, state):
         for name, value in self._attributes():
             setattr(self, name, states.unpack(name, value, state))
 
     def _attributes(self):
-        return [(name, value) for name, value in vars(self).items() if name not in ("settings", "shape")]
+        return [(name, value) for name, value in vars(self).items() if name not in ("settings", "shape", "device_rng")]

@@ -32,6 +32,9 @@ class Settings:
     lr: float = option(2e-4, "learning rate", minimum=1e-12)
     seed: int = option(0, "all random numbers follow from it: weights, batches, noise, pictures", minimum=0)
     device: str = option("auto", "where to compute; auto: on the GPU if one works", choices=("auto", "cpu", "gpu"))
+    tf32: bool = option(False, "on a GPU, multiply with 10 bits of each number's 23: faster, and less exact")
+    device_noise: bool = option(False, "on a GPU, draw noise there: faster, but other numbers than a CPU's, and no "
+                                "exact resume")  # fmt: skip
     threads: int = option(0, "threads on a CPU, ours and BLAS's; 0: as many as there are processors", minimum=0)
     data: str = option("glyphs", "data set: glyphs, mnist, fashion_mnist, kmnist, or a folder of pictures")
     data_dir: str = option("", "folder with the files of MNIST and its relatives (default: where they are kept)")

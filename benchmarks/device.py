@@ -1,0 +1,77 @@
+"""What the benchmarks share about devices: options, when to look at the clock, memory, and PyTorch's CUDA graphs."""
+
+import argparse
+import os
+import sys
+
+from scratchgan import xp
+from scratchgan.errors import DeviceError
+
+
+def parser(description):
+    """Return an argparse parser with the options of every benchmark that runs on a GPU, too."""
+    found = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    found.add_argument("--device", choices=("cpu", "gpu"), default="cpu", help="where all programs compute")
+    found.add_argument("--tf32", action="store_true", help="on a GPU, TF32 in all products and convolutions")
+    return found
+
+
+def use(options):
+    """Set the device, and TF32 on or off, for all programs; exit with a line where there is no such device."""
+    os.environ["CUPY_TF32"] = str(int(options.tf32))  # read at CuPy's first product
+    try:
+        said = xp.use(options.device)
+    except DeviceError as error:
+        sys.exit(f"error: {error}")
+    if not xp.on_gpu():
+        return
+    print(f"{said}, {gpu_name()}, TF32 {'on' if options.tf32 else 'off'}", flush=True)
+    try:
+        import torch
+    except ImportError:
+        return
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = options.tf32
+    torch.backends.cudnn.benchmark = True
+
+
+def gpu_name():
+    """Return the name of the GPU in use."""
+    return xp.cuda.runtime.getDeviceProperties(xp.cuda.runtime.getDevice())["name"].decode()
+
+
+def wait():
+    """Let the GPU finish what all programs have asked for: only then the clock tells something."""
+    if xp.on_gpu():
+        xp.cuda.runtime.deviceSynchronize()
+
+
+def own_peak():
+    """Return the peak memory of this process in MB: on the GPU what its pools hold, on the CPU (Linux) all."""
+    if xp.on_gpu():
+        held = xp.get_default_memory_pool().total_bytes()
+        if "torch" in sys.modules:
+            held = max(held, sys.modules["torch"].cuda.max_memory_reserved())
+        return held // 2**20
+    with open("/proc/self/status") as status:  # getrusage would count the parent's at the fork
+        return int(status.read().split("VmHWM:")[1].split()[0]) // 1024
+
+
+def torch_device():
+    """Return where PyTorch's tensors belong."""
+    return "cuda" if xp.on_gpu() else "cpu"
+
+
+def graphed(iteration):
+    """Return an iteration of PyTorch recorded as one CUDA graph, which the host then starts with a single call."""
+    import torch
+
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):  # what is made at first use must be there before the recording
+        for _ in range(3):
+            iteration()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        iteration()
+    return graph.replay
