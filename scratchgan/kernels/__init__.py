@@ -5,9 +5,9 @@ the kernel of the same name, whose CUDA text stands above it. Tests compare the 
 which a CPU uses, and which any reader can follow in place of these files. docs/gpu.md says why these.
 """
 
-from scratchgan.kernels.normalization import batch_norm, batch_norm_backward
 from scratchgan.kernels.convolution import col2im, im2col
 from scratchgan.kernels.cuda import can_take
+from scratchgan.kernels.normalization import batch_norm, batch_norm_backward
 from scratchgan.kernels.optimizers import adam, ema
 from scratchgan.kernels.pointwise import bias_leaky_relu, leaky_relu, sigmoid, slopes, softplus
 

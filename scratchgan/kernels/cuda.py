@@ -1,4 +1,4 @@
-"""What all kernels share: which arrays they take, and how one is launched. A kernel's text is CUDA, with T for the dtype."""
+"""What all kernels share: which arrays they take, and how one is launched. Their text is CUDA, T being the dtype."""
 
 import functools
 import re

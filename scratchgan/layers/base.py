@@ -65,7 +65,7 @@ class Layer:
                             yield f"{path}.{name}.{inner_name}".lstrip("."), part, inner_name, inner
 
     def arrays(self):
-        """Yield what `attributes` yields for every array that is no Param, such as running statistics, on any device."""
+        """Yield what `attributes` does for every array that is not in a Param, such as running statistics."""
         return self.attributes((xp.ndarray, numpy.ndarray))
 
     def named_params(self):

@@ -83,7 +83,7 @@ def input_grad(W, dy, shape, geometry):
     kernel, stride, padding, dilation = geometry
     if len(kernel) == 2 and kernels.can_take(dy):
         return gather(W, dy, shape, geometry)
-    if not xp.on_gpu() and 4 * math.prod(kernel) * shape[-1] <= dy.shape[-1]:  # few numbers for each dy, as with pictures of one channel
+    if not xp.on_gpu() and 4 * math.prod(kernel) * shape[-1] <= dy.shape[-1]:  # as with pictures of one channel
         return scatter(W, dy, shape, geometry)
     if stride == (2, 2) and conv_winograd.pays(kernel, stride, dilation, shape[-1], dy.shape):
         return conv_winograd.input_grad(W, dy, shape, padding, 2)
