@@ -6,12 +6,12 @@
 
 An iteration is a step of D (on a real and a fake batch) and a step of G, Adam on both, batch 64, float32; the layer is
 a 3 x 3 convolution of 64 to 64 channels on a batch of 32 x 32, forward and backward. All programs run in one
-process, turn by turn; figures are medians in ms and their ratio to PyTorch eager. Peak memory is measured in a process
-of its own per program.
+process, turn by turn; figures are medians in ms and their ratio to PyTorch eager. Peak memory is that of a process of
+its own per program; on a GPU, of its allocator.
 """
 
 import argparse
-import subprocess
+import functools
 import sys
 from pathlib import Path
 
@@ -71,13 +71,6 @@ def program(case, name, batch):
     return torch_iteration(case, images, tuned=name != "PyTorch eager", graph="graph" in name)
 
 
-def peak_memory(case, name, options):
-    """Return the peak memory in MB of a process that runs only this program."""
-    command = [sys.executable, __file__, "--memory-of", name, "--case", case, "--threads", str(options.threads or 0)]
-    command += ["--batch", str(options.batch), "--device", options.device, *["--tf32"] * options.tf32]
-    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1])
-
-
 def read(arguments=None):
     """Return the options of a command line."""
     parser = device.parser(__doc__)
@@ -96,10 +89,10 @@ def main():
     options = read()
     if options.threads:
         set_threads(options.threads)
-    threads.use(options.threads or 0, blas=False)
     if not options.return_memory:
         memory.keep()  # for all programs: they share one process
     device.use(options)
+    threads.use(options.threads or 0, blas=xp.on_gpu())
     if options.memory_of:
         iteration = program(options.case, options.memory_of, options.batch)
         for _ in range(options.iterations):
@@ -111,13 +104,16 @@ def main():
     for case in CASES if options.case == "all" else [options.case]:
         print(f"\n{'3x3 layer' if case == 'layer' else 'DCGAN ' + case}, batch {options.batch}", flush=True)
         fitting = [name for name in names if case != "layer" or "noise" not in name]
-        programs = {name: program(case, name, options.batch) for name in fitting}
+        programs, peaks = {}, {}
+        for name in fitting:
+            command = [sys.executable, __file__, "--memory-of", name, "--case", case, "--batch", str(options.batch)]
+            command += ["--threads", str(options.threads or 0)]
+            programs[name], peaks[name] = device.started(functools.partial(program, case, name, options.batch), command)
         medians = measure(programs, options.turns, repeats=5 if xp.on_gpu() else 1)
         base = medians.get("PyTorch eager")
         for name, seconds in medians.items():
             ratio = f"{seconds / base:6.2f}x" if base else ""
-            peak = peak_memory(case, name, options)
-            print(f"  {name:24} {seconds * 1e3:8.1f} ms {ratio}  peak memory {peak} MB", flush=True)
+            print(f"  {name:24} {seconds * 1e3:8.1f} ms {ratio}  peak memory {peaks[name]} MB", flush=True)
 
 
 if __name__ == "__main__":

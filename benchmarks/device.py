@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import subprocess
 import sys
 
 from scratchgan import xp
@@ -45,13 +46,33 @@ def wait():
         xp.cuda.runtime.deviceSynchronize()
 
 
+def started(make, command):
+    """Return (iteration, peak memory in MB) of a program, which make() returns once it has run three times.
+
+    On the GPU, memory is what the program's allocator has taken by then; on the CPU it is that of a process of its
+    own, which the command runs, and which prints it.
+    """
+    if not xp.on_gpu():
+        output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+        return make(), int(output.split()[-1])
+    pool, torch = xp.get_default_memory_pool(), sys.modules.get("torch")
+    pool.free_all_blocks()
+    if torch:
+        torch.cuda.empty_cache()
+
+    def held():
+        return pool.total_bytes() + (torch.cuda.memory_reserved() if torch else 0)
+
+    before = held()
+    iteration = make()
+    for _ in range(3):
+        iteration()
+    wait()
+    return iteration, (held() - before) // 2**20
+
+
 def own_peak():
-    """Return the peak memory of this process in MB: on the GPU what its pools hold, on the CPU (Linux) all."""
-    if xp.on_gpu():
-        held = xp.get_default_memory_pool().total_bytes()
-        if "torch" in sys.modules:
-            held = max(held, sys.modules["torch"].cuda.max_memory_reserved())
-        return held // 2**20
+    """Return the peak memory of this process in MB (Linux)."""
     with open("/proc/self/status") as status:  # getrusage would count the parent's at the fork
         return int(status.read().split("VmHWM:")[1].split()[0]) // 1024
 

@@ -22,7 +22,7 @@ def seconds(name, options, cache=None):
     command += ["--case", "28", "--device", options.device, *["--tf32"] * options.tf32]
     environment = os.environ | ({"CUPY_CACHE_DIR": cache} if cache else {})
     start = time.perf_counter()
-    subprocess.run(command, check=True, capture_output=True, env=environment)
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
     return time.perf_counter() - start
 
 
@@ -31,12 +31,13 @@ def main():
     options = device.parser(__doc__).parse_args()
     device.use(options)
     print("from the start of the process to the end of the first step, DCGAN 28, batch 64")
-    if xp.on_gpu():
-        with tempfile.TemporaryDirectory() as folder:
-            print(f"  {'scratchgan, no kernel yet compiled':36} {seconds('scratchgan', options, folder):6.1f} s", flush=True)
-            print(f"  {'scratchgan, kernels cached':36} {seconds('scratchgan', options, folder):6.1f} s", flush=True)
-    for name in ["scratchgan"] * (not xp.on_gpu()) + [name for name in installed() if name == "PyTorch eager"]:
-        print(f"  {name:36} {seconds(name, options):6.1f} s", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        runs = [("scratchgan", "scratchgan", None)]
+        if xp.on_gpu():
+            runs = [("scratchgan", f"scratchgan, {kernels}", folder) for kernels in ("none compiled yet", "cached")]
+        runs += [(name, name, None) for name in installed() if name == "PyTorch eager"]
+        for name, title, cache in runs:
+            print(f"  {title:36} {seconds(name, options, cache):6.1f} s", flush=True)
 
 
 if __name__ == "__main__":

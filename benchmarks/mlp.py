@@ -6,13 +6,14 @@
 
 An iteration is a step of D (on a real and a fake batch) and a step of G, Adam on both, non-saturating loss, float32.
 All programs run in one process, turn by turn, so that a change of the machine's speed meets each alike; the figures
-are medians, in ms, and their ratio to PyTorch eager. Peak memory is measured in a process of its own per program.
+are medians, in ms, and their ratio to PyTorch eager. Peak memory is that of a process of its own per program; on a GPU,
+of its allocator.
 """
 
 import argparse
+import functools
 import importlib.util
 import statistics
-import subprocess
 import sys
 import time
 
@@ -145,13 +146,6 @@ def measure(iterations, turns, repeats):
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def peak_memory(network, name, options):
-    """Return the peak memory of a process that runs only this program, in MB."""
-    command = [sys.executable, __file__, "--memory-of", name, "--network", network, "--device", options.device]
-    command += ["--tf32"] * options.tf32
-    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1])
-
-
 def print_memory(network, name):
     """Run a program for a few iterations and print the peak memory of this process, in MB."""
     iteration = program(network, name)
@@ -194,13 +188,15 @@ def main():
     for network in NETWORKS if options.network == "both" else [options.network]:
         G_sizes, D_sizes = NETWORKS[network]
         print(f"\n{network}: G {'-'.join(map(str, G_sizes))}, D {'-'.join(map(str, D_sizes))}, batch {BATCH}")
-        programs = {name: program(network, name) for name in installed()}
+        programs, peaks = {}, {}
+        for name in installed():
+            command = [sys.executable, __file__, "--memory-of", name, "--network", network]
+            programs[name], peaks[name] = device.started(functools.partial(program, network, name), command)
         medians = measure(programs, options.turns, repeats=10 if network == "small" or xp.on_gpu() else 3)
         base = medians.get("PyTorch eager")
         for name, seconds in medians.items():
             ratio = f"{seconds / base:6.2f}x" if base else ""
-            peak = peak_memory(network, name, options)
-            print(f"  {name:24} {seconds * 1e3:8.2f} ms {ratio}  peak memory {peak} MB", flush=True)
+            print(f"  {name:24} {seconds * 1e3:8.2f} ms {ratio}  peak memory {peaks[name]} MB", flush=True)
 
 
 if __name__ == "__main__":

@@ -111,9 +111,9 @@ def main():
     options = read()
     if options.threads:
         set_threads(options.threads)
-    threads.use(options.threads or 0, blas=False)
     memory.keep()  # for all programs: they share one process
     device.use(options)
+    threads.use(options.threads or 0, blas=xp.on_gpu())
     programs = {}
     for name in installed():
         if name.startswith("scratchgan"):
