@@ -12,6 +12,7 @@ from pathlib import Path
 import kernel_cpu
 import pytest
 
+from scratchgan import xp
 from scratchgan.kernels import cuda
 
 ARCHITECTURES = ("sm_80", "sm_90")  # A100; H100 and H200
@@ -39,7 +40,8 @@ def compiled(text, architecture):
     """Return (machine code or None, the compiler's messages) of a text."""
     program, size = ctypes.c_void_p(), ctypes.c_size_t()
     assert NVRTC.nvrtcCreateProgram(ctypes.byref(program), text.encode(), b"kernel.cu", 0, None, None) == 0
-    options = [b"-std=c++14", b"-ftz=true", f"-arch={architecture}".encode(), b"-Werror", b"all-warnings"]
+    options = [b"-ftz=true", b"--device-as-default-execution-space", f"-arch={architecture}".encode()]
+    options += [b"-Werror", b"all-warnings"]  # these are not CuPy's
     failed = NVRTC.nvrtcCompileProgram(program, len(options), (ctypes.c_char_p * len(options))(*options))
     assert NVRTC.nvrtcGetProgramLogSize(program, ctypes.byref(size)) == 0
     log = ctypes.create_string_buffer(size.value)
@@ -65,3 +67,12 @@ def test_a_kernel_compiles(name, character, architecture):
 def test_what_is_wrong_does_not_compile():
     code, log = compiled(cuda.source(kernel_cpu.TEXTS["ema"], "f").replace("weight", "wait", 1), "sm_90")
     assert code is None and "weight" in log
+
+
+@pytest.mark.parametrize("name", kernel_cpu.TEXTS)
+def test_cupy_takes_a_kernel(name):
+    """As far as that goes without a GPU: CuPy compiles at the first launch."""
+    cupy = pytest.importorskip("cupy", reason="CuPy is not installed; `pip install cupy-cuda13x` needs no GPU")
+    with xp.using(cupy):
+        kernel = cuda.compiled.__wrapped__(kernel_cpu.TEXTS[name], "f")
+    assert kernel.name == name and kernel.backend == "nvrtc" and kernel.options == ()
