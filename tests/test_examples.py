@@ -10,6 +10,7 @@ from PIL import Image
 
 from scratchgan import threads, xp
 from scratchgan.data import Batches
+from scratchgan.training import loop
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "examples"))
@@ -51,13 +52,13 @@ EXAMPLES = {
 SCRIPTS = sorted(path.stem for path in (ROOT / "examples").glob("*.py"))
 
 
-def start(name):
+def start(name, **more):
     """Return (model, batches) of an example at its first step, with small batches of its default data."""
     Model, Settings, options = EXAMPLES[name]
-    settings = Settings(batch_size=16, **options)
+    settings = Settings(batch_size=16, **options, **more)
     threads.use(1)
     arrays = Model.load_data(settings)
-    arrays = arrays if isinstance(arrays, tuple) else (arrays,)
+    arrays = [loop.on_device(array) for array in (arrays if isinstance(arrays, tuple) else (arrays,))]
     batches = Batches(*arrays, batch_size=16, rng=np.random.default_rng(1))
     return Model(settings, arrays[0].shape[1:], np.random.default_rng(0)), batches
 

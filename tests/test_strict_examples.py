@@ -83,6 +83,16 @@ def test_pictures_reports_and_checkpoints(example):
         assert all(isinstance(parameter.value, xp.ndarray) for parameter in model.G.params())
 
 
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_noise_of_the_device_is_not_copied(name):
+    with xp.using(strict_xp):
+        model, batches = start(name, device_noise=True)
+        with strict_xp.counting() as counts:
+            losses = model.step(batches)
+    assert counts.synchronisations == 0 and all(np.isfinite(float(loss)) for loss in losses.values())
+    assert counts.copies < json.loads(TABLE.read_text(encoding="utf-8"))[name]["copies"], counts
+
+
 def test_the_table_names_no_example_that_is_gone():
     assert set(json.loads(TABLE.read_text(encoding="utf-8"))) <= set(EXAMPLES)
 
