@@ -70,6 +70,11 @@ def on_gpu():
 # ---- between host and device -----------------------------------------------------------------------------
 
 
+def is_array(x):
+    """Whether x is an array of either module, the one that is in use or not."""
+    return isinstance(x, numpy.ndarray) or (hasattr(x, "get") and hasattr(x, "dtype"))
+
+
 def to_host(x):
     """Return x as a NumPy array; from the GPU this copies and waits."""
     return x.get() if hasattr(x, "get") else numpy.asarray(x)

@@ -11,7 +11,7 @@ from laws import close
 from test_laws import TABLE
 
 from scratchgan import losses, optim, param, penalties, xp
-from scratchgan.layers import Conv2d, ConvTranspose2d, Dense, Embedding, Flatten, LeakyReLU, Sequential, Tanh
+from scratchgan.layers import BatchNorm, Conv2d, ConvTranspose2d, Dense, Embedding, Flatten, LeakyReLU, Sequential, Tanh
 from scratchgan.optim import EMA, Optimizer
 from scratchgan.testing import strict_xp
 
@@ -194,3 +194,21 @@ def test_momentum(options):
         return [net(x)]
 
     compare(compute, critic(), np.random.default_rng(1).standard_normal((3, 6, 4, 2)), rtol=1e-12)
+
+
+# ---- a network whose arrays are of the other module ------------------------------------------------------
+
+
+def test_the_state_holds_every_array_wherever_it_lies():
+    def net():
+        return Sequential(Dense(2, 3, rng=np.random.default_rng(0)), BatchNorm(3))
+
+    host = net()
+    host.layers[1].running_mean[...] = 5
+    with xp.using(strict_xp):
+        assert host.state().keys() == net().state().keys() and host.state()["1.running_mean"][0] == 5
+        on_device = net()
+        on_device.load_state(host.state())
+        for path, array in on_device.state().items():
+            np.testing.assert_array_equal(array, host.state()[path], err_msg=path)
+    assert on_device.state().keys() == host.state().keys()

@@ -66,7 +66,7 @@ class Layer:
 
     def arrays(self):
         """Yield what `attributes` does for every array that is not in a Param, such as running statistics."""
-        return self.attributes((xp.ndarray, numpy.ndarray))
+        return (found for found in self.attributes(object) if xp.is_array(found[-1]))
 
     def named_params(self):
         """Return {path: Param} in a fixed order; a Param that stands in two places is listed once."""
