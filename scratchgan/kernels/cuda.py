@@ -12,7 +12,7 @@ WIDTH, HEIGHT = 32, 8  # of a block in two: neighbouring columns, which lie side
 
 def can_take(*arrays):
     """Whether the kernels can take these: CuPy's arrays (not its stand-in's), float32 or float64, C-contiguous."""
-    return hasattr(xp, "RawKernel") and all(map(fits, arrays))
+    return xp.on_gpu() and hasattr(xp, "RawKernel") and all(map(fits, arrays))
 
 
 def fits(array):
