@@ -26,9 +26,14 @@ def seconds(name, options, cache=None):
     return time.perf_counter() - start
 
 
+def read(arguments=None):
+    """Return the options of a command line."""
+    return device.parser(__doc__).parse_args(arguments)
+
+
 def main():
     """Print a line for each program."""
-    options = device.parser(__doc__).parse_args()
+    options = read()
     device.use(options)
     print("from the start of the process to the end of the first step, DCGAN 28, batch 64")
     with tempfile.TemporaryDirectory() as folder:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Every measurement on a GPU, in one command and in less than 8 minutes; nothing needs to be installed but the packages
-# (NumPy, CuPy, matplotlib, tqdm, threadpoolctl; PyTorch for the ratios; pytest and hypothesis for the first line).
+# (NumPy, CuPy, matplotlib, tqdm, threadpoolctl; PyTorch for the ratios; pytest and hypothesis for the last line).
 #
 #     bash benchmarks/gpu.sh                    # writes benchmarks/results/MACHINE-DATE.txt, and prints it
 #     bash benchmarks/gpu.sh --list             # only print what would be run, and the seconds that each may take
