@@ -46,6 +46,7 @@ def device():
     except DeviceError as error:
         return [*found, ("GPU", "none that can be used"), ("to do", advice(error, driver))]
     runtime = cupy.cuda.runtime
+    found[0] = ("CuPy", f"{', '.join(packages) or 'built here'}, {cupy.__version__}")
     found.append(("CUDA runtime", gpu.version(runtime.runtimeGetVersion())))
     found.append(("CUDA compiler", "NVRTC " + ".".join(map(str, cupy.cuda.nvrtc.getVersion()))))
     found.append(("cuBLAS", str(cupy.cuda.cublas.getVersion(cupy.cuda.device.get_cublas_handle()))))

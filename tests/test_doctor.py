@@ -41,7 +41,7 @@ def report(capsys, monkeypatch, cupy, packages, driver):
 def test_a_machine_with_a_gpu(capsys, monkeypatch):
     said = report(capsys, monkeypatch, machine(), ["cupy-cuda13x"], 13020)
     assert said["NumPy"] == np.__version__ and said["BLAS"] and "threads" in said["BLAS at work"]
-    assert said["CuPy"] == "cupy-cuda13x" and said["NVIDIA driver"] == "supports CUDA 13.2"
+    assert said["CuPy"] == "cupy-cuda13x, 14.2.0" and said["NVIDIA driver"] == "supports CUDA 13.2"
     assert said["CUDA runtime"] == "13.0" and said["CUDA compiler"] == "NVRTC 13.0" and said["cuBLAS"] == "130100"
     assert said["GPU 0"] == "NVIDIA H100, compute capability 9.0, 80.0 GiB, 60.0 of them free"
     assert said["to do"] == "nothing: --device gpu works"
