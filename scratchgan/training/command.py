@@ -12,6 +12,7 @@ import numpy as np
 
 from scratchgan import plots, xp
 from scratchgan.errors import UserError
+from scratchgan.metrics.path import great_circle
 from scratchgan.training import run as runs
 from scratchgan.training.loop import load_model, train
 from scratchgan.training.progress import Stopped
@@ -187,22 +188,6 @@ def plot(Model, Settings, program, argv):
         raise UserError(f"There is no run directory {run}.")
     plots.losses(run / "log.jsonl", out)
     print(f"wrote {out}")
-
-
-def great_circle(a, b, t):
-    """Return the point at 0 <= t <= 1 of the great circle from a to b: (sin((1 - t) w) a + sin(t w) b) / sin w.
-
-    w is the angle between a and b (Shoemake 1985; White 2016). The straight line would pass near 0, where a normal
-    distribution of many dimensions has no samples.
-    """
-    lengths = np.linalg.norm(a, axis=-1, keepdims=True) * np.linalg.norm(b, axis=-1, keepdims=True)
-    cosine = np.clip((a * b).sum(axis=-1, keepdims=True) / np.maximum(lengths, 1e-12), -1, 1)
-    w = np.arccos(cosine)
-    straight = np.sin(w) < 1e-4  # nearly the same direction, or the opposite one: no great circle is singled out
-    w = np.where(straight, 1, w)
-    from_a = np.where(straight, 1 - t, np.sin((1 - t) * w) / np.sin(w))
-    from_b = np.where(straight, t, np.sin(t * w) / np.sin(w))
-    return (from_a * a + from_b * b).astype(a.dtype)
 
 
 # ---- helpers ---------------------------------------------------------------------------------------------
