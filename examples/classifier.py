@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scratchgan import data, losses, plots, training, xp
+from scratchgan.errors import UserError
 from scratchgan.metrics import classifier
 from scratchgan.optim import Adam, cosine
 from scratchgan.training import option
@@ -65,6 +66,9 @@ class LeNet(training.Model):
 
     def latent(self, n, rng):
         return np.zeros((n, 1), np.float32)  # a classifier draws no samples
+
+    def generate(self, z):
+        raise UserError("A classifier draws no samples: `sample` draws the test images that it finds hardest.")
 
     def picture(self, z):
         """Draw the test images whose label it finds least probable, the worst first."""

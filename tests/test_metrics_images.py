@@ -36,7 +36,8 @@ def test_of_two_even_images_only_the_luminance_counts():
     luminance = (2 * a * b + C1) / (a**2 + b**2 + C1)
     assert ms_ssim(x, y)[0] == pytest.approx(luminance ** (WEIGHTS[1] / (WEIGHTS[0] + WEIGHTS[1])), rel=1e-9)
     large = np.full((1, 176, 176, 1), a, np.uint8)  # five scales: the side of the coarsest is 11
-    assert ms_ssim(large, large + np.uint8(b - a))[0] == pytest.approx(luminance ** (WEIGHTS[4] / sum(WEIGHTS)), rel=1e-9)
+    expected = luminance ** (WEIGHTS[4] / sum(WEIGHTS))
+    assert ms_ssim(large, large + np.uint8(b - a))[0] == pytest.approx(expected, rel=1e-9)
 
 
 def test_a_negative_has_no_similarity():

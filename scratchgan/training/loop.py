@@ -11,12 +11,13 @@ from scratchgan.data import Batches
 from scratchgan.errors import CheckpointError, TrainingError
 from scratchgan.files import replacing
 from scratchgan.layers import Layer
-from scratchgan.training import checkpoint, diagnose
+from scratchgan.training import checkpoint, diagnose, evaluate
 from scratchgan.training import run as runs
 from scratchgan.training import state as states
 from scratchgan.training.progress import Progress, Stop, Stopped
 
 MODEL, PICTURES, BATCHES = 0, 1, 2  # streams of random numbers that follow from one seed
+EVALUATED = 2000  # samples that --evaluate-every looks at
 
 
 def generator(seed, stream):
@@ -104,6 +105,7 @@ class Loop:
         self.seconds = 0.0  # of all processes that worked on this run
         self.good = None  # (step, arrays) of when all numbers were last known to be finite
         self.good_until = 0.0  # before that second, no new one is taken without need
+        self.evaluation = evaluate.prepare(model, EVALUATED) if settings.evaluate_every else None
 
     def resume(self, arrays, meta):
         """Go on from a checkpoint; raise CheckpointError, and change nothing on the disk, if it does not fit."""
@@ -147,12 +149,14 @@ class Loop:
         """After a step, do what is due: log, picture, checkpoint. Otherwise, do not wait for the device."""
         sample = self.due(self.settings.sample_every)
         save = self.due(self.settings.checkpoint_every) or stopping
+        measure = self.evaluation is not None and self.due(self.settings.evaluate_every)
         log = self.due(self.settings.log_every)
-        if not (sample or save or log):
+        if not (sample or save or measure or log):
             return
         losses = self.fetch(losses)
-        if sample or log:
-            self.log(losses, self.sample() if sample else {})
+        if sample or measure or log:
+            report = self.sample() if sample else {}
+            self.log(losses, report | (self.evaluation.follow(self.model) if measure else {}))
         if save:
             self.save()
         elif self.now() > self.good_until:
