@@ -225,4 +225,4 @@ def write(found, facts, out):
     finite = lambda number: number if number is not None and math.isfinite(number) else None
     metrics = {name: {"value": finite(value), "floor": finite(floor)} for name, (value, floor) in found.items()}
     with replacing(out) as file:
-        file.write((json.dumps(facts | {"metrics": metrics}, indent=2) + "\n").encode())
+        file.write((json.dumps(facts | {"metrics": metrics}, indent=2, ensure_ascii=False) + "\n").encode())
