@@ -72,7 +72,7 @@ def test_perfect_images_reach_the_floor(lenet):
     found = evaluate.prepare(Copier(), 600, lenet).table(Copier())
     assert set(found) >= IMAGE_METRICS and "transport-LeNet, 500 samples" in found
     assert found.pop("path length-LeNet")[1] is None
-    del found["classes covered"]  # by a classifier that has learned nothing
+    del found["classes covered"], found["reverse KL of classes"]  # the classifier hardly uses some of its classes
     for name, (value, floor) in found.items():
         assert value == pytest.approx(floor, rel=0.35, abs=0.06), name
 

@@ -150,7 +150,8 @@ class ImageEvaluation(Evaluation):
         if model.shape != self.classifier.shape:
             return {}
         features = lambda z: self.classifier.body(model.generate(z))
-        return {"path length-LeNet": (path_length(features, model.latent, rng=np.random.default_rng(0)), None)}
+        length = path_length(features, model.latent, rng=np.random.default_rng(0), n=min(self.n, 2000))
+        return {"path length-LeNet": (length, None)}
 
     def logits(self, sample):
         return self.classifier.head(xp.to_device(sample.features))
