@@ -96,7 +96,7 @@ class GAN2D(training.Model):
         return self.G_average.net(z)
 
     def picture(self, z):
-        real = mixture(self.settings.data)
+        real = self.mixture()
         fake = self.generate(z)
         return plots.plane(
             real.sample(1000, np.random.default_rng(1)), xp.to_host(fake), arrows=-xp.to_host(self.push(fake)[1]),
@@ -104,8 +104,11 @@ class GAN2D(training.Model):
             title=", ".join(f"{name} {value:.3g}" for name, value in self.report().items()),
         )  # fmt: skip
 
+    def mixture(self):
+        return mixture(self.settings.data)
+
     def report(self):
-        real = mixture(self.settings.data)
+        real = self.mixture()
         if real.centers is None:
             return {}
         fake = self.generate(xp.to_device(self.latent(2500, np.random.default_rng(0))))

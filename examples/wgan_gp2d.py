@@ -91,15 +91,18 @@ class WGANGP2D(training.Model):
         return self.G_average.net(z)
 
     def picture(self, z):
-        real = mixture(self.settings.data)
+        real = self.mixture()
         return plots.plane(
             real.sample(1000, np.random.default_rng(1)), xp.to_host(self.generate(z)), bounds=real.bounds,
             surface=lambda x: xp.to_host(self.D(xp.to_device(x))), levels=20,
             title=", ".join(f"{name} {value:.3g}" for name, value in self.report().items()),
         )  # fmt: skip
 
+    def mixture(self):
+        return mixture(self.settings.data)
+
     def report(self):
-        real = mixture(self.settings.data)
+        real = self.mixture()
         rng = np.random.default_rng(0)
         fake = xp.to_host(self.generate(xp.to_device(self.latent(2500, rng))))
         found = {"sliced distance": sliced(real.sample(2500, rng), fake, rng=rng)}

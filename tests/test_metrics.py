@@ -2,9 +2,13 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from scratchgan import xp
 from scratchgan.data import mixtures
-from scratchgan.metrics.modes import coverage
+from scratchgan.metrics.modes import class_counts, counts, coverage, divergences
+from scratchgan.testing import strict_xp
 
 
 def test_perfect_samples_cover_all_modes():
@@ -30,3 +34,60 @@ def test_collapse_is_seen():
 def test_no_points(points):
     with pytest.raises(ValueError, match="finite points"):
         coverage(points, np.zeros((1, 2)), 1.0)
+
+
+# ---- divergences between histograms of modes -------------------------------------------------------------
+
+
+def test_counts_by_hand():
+    centers = np.array([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]])
+    points = np.array([[0.0, 2.9], [0.1, 0.0], [10.0, 3.1], [4.0, 3.0]])
+    assert counts(points, centers).tolist() == [3, 1, 0]
+    assert class_counts([2, 0, 2], 4).tolist() == [1, 0, 2, 0]
+    with xp.using(strict_xp):
+        assert counts(xp.asarray(points), xp.asarray(centers)).tolist() == [3, 1, 0]
+        assert class_counts(xp.asarray([2, 0, 2]), 4).tolist() == [1, 0, 2, 0]
+
+
+@pytest.mark.parametrize("K, kept", [(8, 8), (8, 4), (25, 1), (10, 9)])
+def test_dropped_modes(K, kept):
+    """With r of K even modes: KL(q || p) = log(K / r), and JS has the closed form below."""
+    q = np.zeros(K)
+    q[:kept] = 7
+    share = kept / K
+    js = 0.5 * (share * np.log(2 * share / (share + 1)) + (1 - share) * np.log(2)) + 0.5 * np.log(2 / (share + 1))
+    assert divergences(q) == pytest.approx((np.log(K / kept), js))
+
+
+def test_disjoint_modes():
+    assert divergences([1, 0], [0, 1]) == (float("inf"), pytest.approx(np.log(2)))
+
+
+@given(st.lists(st.integers(0, 50), min_size=1, max_size=9).filter(any), st.randoms(use_true_random=False))
+def test_laws_of_divergences(numbers, random):
+    order = random.sample(range(len(numbers)), len(numbers))
+    q, p = np.array(numbers), np.array(numbers[::-1])
+    assert divergences(q, q) == (0, 0)
+    found = divergences(q, p)
+    assert found.reverse_kl >= 0 and 0 <= found.jensen_shannon <= np.log(2) + 1e-12
+    assert divergences(p, q).jensen_shannon == pytest.approx(found.jensen_shannon)
+    assert divergences(q[order], p[order]) == pytest.approx(found)
+
+
+def test_the_bias_of_reverse_kl():
+    """Of n perfect samples it is (K - 1) / (2 n) on average, nearly."""
+    rng = np.random.default_rng(0)
+    found = [divergences(rng.multinomial(2500, [1 / 8] * 8)).reverse_kl for _ in range(2000)]
+    assert np.mean(found) == pytest.approx(7 / 5000, rel=0.1)
+
+
+@pytest.mark.parametrize("wrong", [([0, 0], None), ([1, -1], None), ([1, 2], [1, 2, 3]), ([[1]], None), ([], None)])
+def test_no_histograms(wrong):
+    with pytest.raises(ValueError, match="divergences: "):
+        divergences(*wrong)
+
+
+@pytest.mark.parametrize("wrong", [[], [0.5], [-1], [4], [[1]]])
+def test_no_labels(wrong):
+    with pytest.raises(ValueError, match="class_counts: labels are"):
+        class_counts(wrong, 4)

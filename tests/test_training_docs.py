@@ -12,7 +12,8 @@ def test_the_model_of_the_page_trains_resumes_and_draws(tmp_path):
     (block,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     (tmp_path / "points.py").write_text(block, encoding="utf-8")
     for arguments in (["--lr", "0.02", "--device", "cpu"], ["--resume", "runs/points", "--steps", "300"],
-                      ["sample", "runs/points"], ["interpolate", "runs/points"], ["plot", "runs/points"]):  # fmt: skip
+                      ["sample", "runs/points"], ["interpolate", "runs/points"], ["plot", "runs/points"],
+                      ["evaluate", "runs/points", "--n", "100"]):  # fmt: skip
         done = subprocess.run([sys.executable, "points.py", *arguments], cwd=tmp_path, capture_output=True, text=True)
         assert (done.returncode, done.stderr) == (0, ""), arguments
     names = {path.name for path in (tmp_path / "runs" / "points").iterdir()}

@@ -1,10 +1,11 @@
-"""The command line of every example: train, sample, interpolate, plot."""
+"""The command line of every example: train, sample, interpolate, evaluate, plot."""
 
 import argparse
 import inspect
 import os
 import shlex
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import numpy as np
 
 from scratchgan import plots, xp
 from scratchgan.errors import UserError
+from scratchgan.metrics.path import great_circle
+from scratchgan.training import evaluate as evaluation
 from scratchgan.training import run as runs
 from scratchgan.training.loop import load_model, train
 from scratchgan.training.progress import Stopped
@@ -27,7 +30,7 @@ def main(Model, Settings, argv=None, commands=()):
     """
     script = runs.script(Model)
     argv = sys.argv[1:] if argv is None else list(argv)
-    commands = {command.__name__: command for command in (sample, interpolate, plot, *commands)}
+    commands = {command.__name__: command for command in (sample, interpolate, evaluate, plot, *commands)}
     try:
         if argv and argv[0] in commands:
             commands[argv[0]](Model, Settings, script.name, argv[1:])
@@ -121,6 +124,14 @@ class ArithmeticOptions:
 
 
 @dataclass
+class EvaluateOptions:
+    n: int = option(0, "how many samples; 0: 10,000 images or 2,500 points", minimum=0)
+    classifier: str = option("", "weights of examples/classifier.py (default: runs/classifiers/DATA.npz)")
+    device: str = option("auto", "where to compute", choices=("auto", "cpu", "gpu"))
+    out: str = option("", "file to write (default: RUN/metrics.json)")
+
+
+@dataclass
 class PlotOptions:
     out: str = option("", "picture to write (default: RUN/losses.png)")
 
@@ -180,6 +191,22 @@ def numbers(flag, text):
     return found
 
 
+def evaluate(Model, Settings, program, argv):
+    """Measure samples of a trained model, and training data in their place; write metrics.json."""
+    run, options = parse_run(program, "evaluate", evaluate.__doc__, EvaluateOptions, argv)
+    model = load(Model, Settings, run, options)
+    start = time.perf_counter()
+    against = evaluation.prepare(model, options.n, options.classifier)
+    found = against.table(model)
+    print(evaluation.text(found))
+    _, meta = runs.read_checkpoint(run, Model)
+    facts = {"run": str(run), "step": meta["step"], "data": model.settings.data, "n": against.n, **against.facts,
+             "seconds": round(time.perf_counter() - start, 1)}  # fmt: skip
+    out = options.out or run / "metrics.json"
+    evaluation.write(found, facts, out)
+    print(f"{against.n:,} samples, {facts['seconds']:.0f} seconds; wrote {out}")
+
+
 def plot(Model, Settings, program, argv):
     """Draw the losses of a run, also while it grows."""
     run, options = parse_run(program, "plot", plot.__doc__, PlotOptions, argv)
@@ -188,22 +215,6 @@ def plot(Model, Settings, program, argv):
         raise UserError(f"There is no run directory {run}.")
     plots.losses(run / "log.jsonl", out)
     print(f"wrote {out}")
-
-
-def great_circle(a, b, t):
-    """Return the point at 0 <= t <= 1 of the great circle from a to b: (sin((1 - t) w) a + sin(t w) b) / sin w.
-
-    w is the angle between a and b (Shoemake 1985; White 2016). The straight line would pass near 0, where a normal
-    distribution of many dimensions has no samples.
-    """
-    lengths = np.linalg.norm(a, axis=-1, keepdims=True) * np.linalg.norm(b, axis=-1, keepdims=True)
-    cosine = np.clip((a * b).sum(axis=-1, keepdims=True) / np.maximum(lengths, 1e-12), -1, 1)
-    w = np.arccos(cosine)
-    straight = np.sin(w) < 1e-4  # nearly the same direction, or the opposite one: no great circle is singled out
-    w = np.where(straight, 1, w)
-    from_a = np.where(straight, 1 - t, np.sin((1 - t) * w) / np.sin(w))
-    from_b = np.where(straight, t, np.sin(t * w) / np.sin(w))
-    return (from_a * a + from_b * b).astype(a.dtype)
 
 
 # ---- helpers ---------------------------------------------------------------------------------------------

@@ -12,13 +12,14 @@ from scratchgan.data import Batches
 from scratchgan.errors import CheckpointError, TrainingError
 from scratchgan.files import replacing
 from scratchgan.layers import Layer
-from scratchgan.training import checkpoint, diagnose
+from scratchgan.training import checkpoint, diagnose, evaluate
 from scratchgan.training import run as runs
 from scratchgan.training import state as states
 from scratchgan.training.progress import Progress, Stop, Stopped
 
 MODEL, PICTURES, BATCHES = 0, 1, 2  # streams of random numbers that follow from one seed
 DEVICE_DATA = 2**30  # bytes of an array of real samples that may lie on the GPU: MNIST has 47 MB
+EVALUATED = 2000  # samples that --evaluate-every looks at
 
 
 def generator(seed, stream):
@@ -80,6 +81,7 @@ def already_trained(Model, settings, run, arrays, meta):
         closing_pictures(run)
     model = Model(settings, meta["shape"], generator(settings.seed, MODEL))
     runs.load_into(run.path, model, arrays, "model/")
+    model.finish()
     return model
 
 
@@ -113,6 +115,7 @@ class Loop:
         self.seconds = 0.0  # of all processes that worked on this run
         self.good = None  # (step, arrays) of when all numbers were last known to be finite
         self.good_until = 0.0  # before that second, no new one is taken without need
+        self.evaluation = evaluate.prepare(model, EVALUATED) if settings.evaluate_every else None
 
     def resume(self, arrays, meta):
         """Go on from a checkpoint; raise CheckpointError, and change nothing on the disk, if it does not fit."""
@@ -140,6 +143,7 @@ class Loop:
                     if stop.number is not None:
                         raise Stopped(stop.number, self.run, self.step)
             closing_pictures(self.run)
+            self.model.finish()
         finally:
             self.progress.close()
         print(f"done: {self.run.path} holds the samples, the losses and the checkpoint")
@@ -155,12 +159,14 @@ class Loop:
         """After a step, do what is due: log, picture, checkpoint. Otherwise, do not wait for the device."""
         sample = self.due(self.settings.sample_every)
         save = self.due(self.settings.checkpoint_every) or stopping
+        measure = self.evaluation is not None and self.due(self.settings.evaluate_every)
         log = self.due(self.settings.log_every)
-        if not (sample or save or log):
+        if not (sample or save or measure or log):
             return
         losses = self.fetch(losses)
-        if sample or log:
-            self.log(losses, self.sample() if sample else {})
+        if sample or measure or log:
+            report = self.sample() if sample else {}
+            self.log(losses, report | (self.evaluation.follow(self.model) if measure else {}))
         if save:
             self.save()
         elif self.now() > self.good_until:

@@ -59,6 +59,13 @@ class Model:
         """Return {name: number}: what to print and log at every picture of samples and at the end."""
         return {}
 
+    def mixture(self):
+        """Return the mixture of Gaussians that points in the plane come from, to count its modes; None if unknown."""
+        return None
+
+    def finish(self):
+        """Do what is left to do after the last step: nothing unless replaced."""
+
     # ---- what every model has ----
 
     def noise(self, n):

@@ -41,6 +41,7 @@ class Settings:
     out: str = option("", "run directory, a new one (default: runs/NAME-OF-THE-SCRIPT, or with -2, -3, ...)")
     sample_every: int = option(500, "steps from one picture of samples to the next", minimum=1)
     checkpoint_every: int = option(500, "steps from one checkpoint to the next", minimum=1)
+    evaluate_every: int = option(0, "steps from one measurement of 2,000 samples to the next; 0: none", minimum=0)
     log_every: int = option(25, "steps from one line of the log to the next", minimum=1)
 
     def __post_init__(self):

@@ -1,0 +1,229 @@
+"""What a GAN has learned, as numbers: metrics of its samples, each beside that of training data in their place.
+
+Training data that stand for G's samples reach the floor: what a perfect G would have, against the same held-out data
+and with the same number of samples.
+"""
+
+import dataclasses
+import json
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from scratchgan import data, threads, xp
+from scratchgan.errors import UserError
+from scratchgan.files import replacing
+from scratchgan.metrics import classifier, modes
+from scratchgan.metrics.frechet import frechet
+from scratchgan.metrics.kernel import kernel_distance
+from scratchgan.metrics.neighbours import density_coverage, memorization, precision_recall
+from scratchgan.metrics.parzen import log_likelihood
+from scratchgan.metrics.path import path_length
+from scratchgan.metrics.score import score
+from scratchgan.metrics.similarity import similarity_of_pairs
+from scratchgan.metrics.wasserstein import sliced, transport
+from scratchgan.training import state as states
+
+TRANSPORTED = 500  # points of an exact optimal transport, whose time grows as the cube
+
+
+def prepare(model, n=0, path=""):
+    """Return the evaluation of a model: an `ImageEvaluation` if its samples are images, else a `PointEvaluation`.
+
+    n: samples to draw, 0: 10,000 images or 2,500 points; path: the classifier's file, if not where it is written.
+    Raises UserError where the classifier is missing, the data have no test split, or there are too few of them.
+    """
+    if len(model.shape) not in (1, 3):
+        raise UserError(f"evaluate measures images and points: samples of this model have the shape {model.shape}.")
+    return ImageEvaluation(model, n or 10_000, path) if len(model.shape) == 3 else PointEvaluation(model, n or 2500)
+
+
+class Sample(NamedTuple):
+    """Images or points, (n, ...), and their features, (n, D): of points, they themselves."""
+
+    data: np.ndarray
+    features: np.ndarray
+
+    def first(self, n):
+        return Sample(self.data[:n], self.features[:n])
+
+
+class Evaluation:
+    """Training data and as many held-out ones, against which samples of a model are measured."""
+
+    suffix = ""  # of a metric's name: the network whose features it looks at
+
+    def __init__(self, model, n, train, held_out):
+        self.settings, self.n = model.settings, min(n, len(train), len(held_out))
+        if self.n < 20:
+            raise UserError(f"evaluate would compare {self.n} samples: 20 is the least (--n, and as many data).")
+        rng = np.random.default_rng(self.settings.seed)
+        self.train = rng.permutation(train)
+        self.held_out = self.sample(rng.permutation(held_out)[: self.n])
+
+    def follow(self, model):
+        """Return {name: number}: those metrics that are quick, for the log of a training."""
+        with states.generators_kept(model):  # looking at a model must not change what it does next
+            return self.quick(self.draw(model))
+
+    def table(self, model):
+        """Return {name: (value, floor)}: every metric of G's samples, and of training data in their place."""
+        threads.use(0, blas=xp.on_gpu())  # convolutions first, large matrix products after that
+        fake, train = self.draw(model), self.sample(self.train)
+        threads.use(0, blas=True)
+        values, floors = self.every(fake), self.every(train.first(self.n))
+        found = {name: (value, floors[name]) for name, value in values.items()}
+        known, fresh = self.held_out.features[::2], self.held_out.features[1::2]
+        copies, chance = (memorization(train.features, known, x).nearer for x in (fake.features, fresh))
+        return found | {f"nearer to training data{self.suffix}": (copies, chance)} | self.of_model(model)
+
+    def quick(self, sample):
+        """Return {name: number} of a sample: its distances from the held-out data."""
+        x, real, suffix = sample.features, self.held_out.features, self.suffix
+        precision, recall = precision_recall(real, x)
+        density, coverage = density_coverage(real, x)
+        return {
+            f"FID{suffix}" if suffix else "Fréchet distance": frechet(x, real),
+            f"KID{suffix}" if suffix else "kernel distance": kernel_distance(x, real),
+            f"precision{suffix}": precision, f"recall{suffix}": recall,
+            f"density{suffix}": density, f"coverage{suffix}": coverage,
+            f"sliced Wasserstein{suffix}": sliced(x, real, rng=np.random.default_rng(0)),
+        }  # fmt: skip
+
+    def every(self, sample):
+        """Return {name: number} of a sample: the quick ones, and those that take longer."""
+        n = min(TRANSPORTED, self.n)
+        distance, _ = transport(sample.features[:n], self.held_out.features[:n])
+        return self.quick(sample) | {f"transport{self.suffix}, {n} samples": distance}
+
+
+# ---- images ----------------------------------------------------------------------------------------------
+
+
+class ImageEvaluation(Evaluation):
+    """Images are compared with the test split, through the features and labels of a classifier."""
+
+    suffix = "-LeNet"
+
+    def __init__(self, model, n, path=""):
+        settings = model.settings
+        self.classifier = classifier.load(settings.data, path or None)
+        self.facts = {"classifier": self.classifier.name, "hash": self.classifier.hash,
+                      "accuracy on test images": self.classifier.accuracy_on_test}  # fmt: skip
+        options = {"data_dir": settings.data_dir or None, "size": model.shape[0], "channels": model.shape[-1]}
+        test = data.load_images(settings.data, seed=settings.seed, split="test", **options).images
+        super().__init__(model, n, load(model, settings), test)
+        self.classes = self.counts(self.held_out)
+
+    def sample(self, images):
+        """Return images with their features; if need be colours are made grey, and other sizes resized."""
+        H, _, C = self.classifier.shape
+        if images.shape[-1] != C:
+            images = np.rint(images.mean(axis=-1, keepdims=True)).astype(np.uint8)
+        if images.shape[1] != H:
+            images = data.images.resize(images, H)
+        return Sample(images, self.classifier.features(images))
+
+    def draw(self, model):
+        z = model.latent(self.n, np.random.default_rng([self.settings.seed, self.n]))
+        return self.sample(model.images(xp.to_device(z)))
+
+    def quick(self, sample):
+        counts = self.counts(sample)
+        differ = modes.divergences(counts, self.classes)
+        return super().quick(sample) | {
+            "LeNet score": score(self.logits(sample)), "classes covered": int((counts > 0).sum()),
+            "reverse KL of classes": differ.reverse_kl, "Jensen-Shannon of classes": differ.jensen_shannon,
+        }  # fmt: skip
+
+    def every(self, sample):
+        pixels, test = (images.reshape(self.n, -1) / 255 for images in (sample.data, self.held_out.data))
+        some = self.n // 10  # test images that choose the width; the others are measured
+        return super().every(sample) | {
+            "MS-SSIM within a class": self.similarity(sample),
+            "Parzen log-likelihood, nats": log_likelihood(pixels, test[:some], test[some:]).mean,
+        }
+
+    def of_model(self, model):
+        """Return {name: (value, None)} of what has no meaning for data."""
+        if model.shape != self.classifier.shape:
+            return {}
+        features = lambda z: self.classifier.body(model.generate(z))
+        length = path_length(features, model.latent, rng=np.random.default_rng(0), n=min(self.n, 2000))
+        return {"path length-LeNet": (length, None)}
+
+    def logits(self, sample):
+        return self.classifier.head(xp.to_device(sample.features))
+
+    def counts(self, sample):
+        """Return how many images the classifier puts in each class."""
+        logits = self.logits(sample)
+        return modes.class_counts(logits.argmax(axis=1), logits.shape[1])
+
+    def similarity(self, sample):
+        """Return how similar two images are that the classifier puts into one class, the mean over the classes."""
+        labels, rng = xp.to_host(self.logits(sample).argmax(axis=1)), np.random.default_rng(0)
+        classes = [sample.data[labels == label] for label in np.unique(labels)]
+        found = [similarity_of_pairs(images, rng=rng, pairs=200) for images in classes if len(images) > 1]
+        return float(np.mean(found)) if found else math.nan
+
+
+# ---- points in the plane ---------------------------------------------------------------------------------
+
+
+class PointEvaluation(Evaluation):
+    """Points are compared with others that are drawn as the training data were, with the next seed."""
+
+    def __init__(self, model, n):
+        settings = model.settings
+        self.facts, self.mixture = {}, model.mixture()
+        others = load(model, dataclasses.replace(settings, seed=settings.seed + 1))
+        super().__init__(model, n, load(model, settings)[: 4 * n], others)
+
+    def sample(self, points):
+        return Sample(points, points)
+
+    def draw(self, model):
+        z = model.latent(self.n, np.random.default_rng([self.settings.seed, self.n]))
+        return self.sample(xp.to_host(model.generate(xp.to_device(z))))
+
+    def quick(self, sample):
+        found = super().quick(sample)
+        if self.mixture is None or self.mixture.centers is None:
+            return found
+        centers = self.mixture.centers
+        covered = modes.coverage(sample.data, centers, self.mixture.std)
+        differ = modes.divergences(modes.counts(sample.data, centers))
+        return found | {
+            "modes covered": covered.covered, "high-quality share": covered.high_quality,
+            "reverse KL of modes": differ.reverse_kl, "Jensen-Shannon of modes": differ.jensen_shannon,
+        }  # fmt: skip
+
+    def of_model(self, model):
+        return {}
+
+
+# ---- helpers ---------------------------------------------------------------------------------------------
+
+
+def load(model, settings):
+    """Return the training data of a model, without labels."""
+    arrays = model.load_data(settings)
+    return arrays[0] if isinstance(arrays, tuple) else arrays
+
+
+def text(found):
+    """Return what `Evaluation.table` found as lines for people."""
+    lines = [f"{'':34}{'samples':>10}{'floor':>10}"]
+    for name, (value, floor) in found.items():
+        lines.append(f"{name:34}{value:10.4g}{'-' if floor is None else f'{floor:.4g}':>10}")
+    return "\n".join(lines)
+
+
+def write(found, facts, out):
+    """Write what `Evaluation.table` found, and facts about it, as JSON; what is not finite becomes null."""
+    finite = lambda number: number if number is not None and math.isfinite(number) else None
+    metrics = {name: {"value": finite(value), "floor": finite(floor)} for name, (value, floor) in found.items()}
+    with replacing(out) as file:
+        file.write((json.dumps(facts | {"metrics": metrics}, indent=2, ensure_ascii=False) + "\n").encode())

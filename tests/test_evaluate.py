@@ -1,0 +1,190 @@
+"""`evaluate` and --evaluate-every: every example has them, real data reach the floor, and training is not disturbed."""
+
+import functools
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scratchgan import data, training, xp
+from scratchgan.errors import UserError
+from scratchgan.metrics import classifier
+from scratchgan.plots import read_log
+from scratchgan.testing import strict_xp
+from scratchgan.training import checkpoint, evaluate
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "examples"))
+
+import gan  # noqa: E402
+import gan2d  # noqa: E402
+
+IMAGE_METRICS = {
+    *(f"{name}-LeNet" for name in ("FID", "KID", "precision", "recall", "density", "coverage", "sliced Wasserstein")),
+    "LeNet score", "classes covered", "reverse KL of classes", "Jensen-Shannon of classes", "MS-SSIM within a class",
+    "Parzen log-likelihood, nats", "nearer to training data-LeNet", "path length-LeNet",
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def few_glyphs(monkeypatch):
+    """Each split holds 1,000 glyphs in place of 10,000."""
+    monkeypatch.setattr(data, "load_images", few)
+
+
+@functools.cache
+def few(name, *, count=1000, load=data.load_images, **options):
+    return load(name, count=count, **options)
+
+
+@pytest.fixture(scope="module")
+def lenet(tmp_path_factory):
+    """The path of a classifier of glyphs, hardly trained."""
+    net = classifier.lenet((28, 28, 1), 10, rng=np.random.default_rng(0))
+    path = tmp_path_factory.mktemp("classifiers") / "glyphs.npz"
+    return classifier.save(classifier.Classifier(net, "glyphs", (28, 28, 1), 0.1), path)
+
+
+def small_gan(**options):
+    settings = gan.Settings(batch_size=8, **options)
+    return gan.GAN(settings, (28, 28, 1), np.random.default_rng(0))
+
+
+class Copier:
+    """A generator of images whose samples are other glyphs of the same fonts: a perfect one."""
+
+    settings, shape = gan.Settings(), (28, 28, 1)
+    load_data = staticmethod(gan.GAN.load_data)
+
+    def latent(self, n, rng):
+        return rng.standard_normal((n, 4))
+
+    def images(self, z):
+        return data.glyphs.load(len(z), seed=[5, 5]).images
+
+    def generate(self, z):
+        return xp.asarray(data.to_signed(self.images(z)))
+
+
+def test_perfect_images_reach_the_floor(lenet):
+    found = evaluate.prepare(Copier(), 600, lenet).table(Copier())
+    assert set(found) >= IMAGE_METRICS and "transport-LeNet, 500 samples" in found
+    assert found.pop("path length-LeNet")[1] is None
+    del found["classes covered"], found["reverse KL of classes"]  # the classifier hardly uses some of its classes
+    for name, (value, floor) in found.items():
+        assert value == pytest.approx(floor, rel=0.35, abs=0.06), name
+
+
+def test_an_untrained_generator_does_not(lenet):
+    model = small_gan()
+    found = evaluate.prepare(model, 300, lenet).table(model)
+    for name in ("FID-LeNet", "KID-LeNet", "sliced Wasserstein-LeNet", "reverse KL of classes"):
+        assert found[name][0] > 3 * abs(found[name][1]), name
+    for name in ("recall-LeNet", "coverage-LeNet", "Parzen log-likelihood, nats"):
+        assert found[name][0] < found[name][1], name
+
+
+def test_copies_of_training_data_are_seen(lenet):
+    """They are the floor of every metric but one."""
+    copier = Copier()
+    copier.images = lambda z: copier.load_data(copier.settings)[: len(z)]
+    found = evaluate.prepare(copier, 400, lenet).table(copier)
+    value, floor = found["nearer to training data-LeNet"]
+    assert value > 0.99 and abs(floor - 0.5) < 0.1
+
+
+def test_other_sizes_and_colours(lenet):
+    class Large(Copier):
+        shape = (32, 32, 3)
+        load_data = staticmethod(lambda settings: data.load_images("glyphs", size=32, channels=3).images)
+        images = lambda self, z: data.load_images("glyphs", size=32, channels=3, count=len(z), seed=9).images
+
+    found = evaluate.prepare(Large(), 200, lenet).table(Large())
+    assert "path length-LeNet" not in found and found["coverage-LeNet"][0] > 0.8
+
+
+def test_points(tmp_path):
+    """The mixture itself in place of G covers all modes; in one mode, 7/8 of everything is missing."""
+    model = gan2d.GAN2D(gan2d.Settings(), (2,), np.random.default_rng(0))
+    real = model.mixture().sample(1000, np.random.default_rng(7))
+    against = evaluate.prepare(model, 1000)
+    model.generate = lambda z: xp.asarray(real)
+    found = against.table(model)
+    assert found["modes covered"] == (8, 8)
+    assert max(np.abs(found.pop("kernel distance"))) < 0.2  # 2.7 for a distribution in one of the modes
+    for name, (value, floor) in found.items():
+        assert value == pytest.approx(floor, rel=0.5, abs=0.06), name
+    model.generate = lambda z: xp.asarray(0.02 * np.random.default_rng(1).standard_normal((1000, 2)) + [2, 0])
+    found = against.table(model)
+    assert found["modes covered"][0] == 1 and found["kernel distance"][0] > 2
+    assert found["reverse KL of modes"][0] == pytest.approx(np.log(8))
+    for name in ("recall", "coverage"):
+        assert found[name][0] == pytest.approx(1 / 8, abs=0.03), name
+
+
+def test_on_the_device(lenet):
+    model = small_gan()
+    expected = evaluate.prepare(model, 60, lenet).table(model)
+    with xp.using(strict_xp):
+        model = small_gan()
+        found = evaluate.prepare(model, 60, lenet).table(model)
+    for name, (value, floor) in expected.items():
+        assert found[name][0] == pytest.approx(value, rel=1e-3, abs=1e-3), name
+        assert found[name][1] == (floor if floor is None else pytest.approx(floor, rel=1e-3, abs=1e-3)), name
+
+
+# ---- the command line ----
+
+
+def main(example, *arguments):
+    Model, Settings = (gan.GAN, gan.Settings) if example is gan else (gan2d.GAN2D, gan2d.Settings)
+    training.main(Model, Settings, [str(argument) for argument in arguments])
+
+
+def test_the_command(lenet, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    main(gan, "--steps", 2, "--batch-size", 8, "--out", "run")
+    main(gan, "evaluate", "run", "--n", 100, "--classifier", lenet)
+    out = capsys.readouterr().out
+    assert "FID-LeNet" in out and "floor" in out and "wrote run/metrics.json" in out
+    found = json.loads((tmp_path / "run" / "metrics.json").read_text(encoding="utf-8"))
+    assert set(found["metrics"]) >= IMAGE_METRICS
+    assert (found["step"], found["n"], found["data"], found["classifier"]) == (2, 100, "glyphs", "LeNet-glyphs")
+    assert found["hash"] == classifier.load("glyphs", lenet).hash
+    assert all(set(row) == {"value", "floor"} for row in found["metrics"].values())
+    before = found["metrics"]
+    main(gan, "evaluate", "run", "--n", 100, "--classifier", lenet, "--out", "again.json")
+    again = json.loads((tmp_path / "again.json").read_text(encoding="utf-8"))["metrics"]
+    assert again == before  # the numbers follow from the run alone
+
+
+def test_the_command_without_a_classifier(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    main(gan, "--steps", 1, "--batch-size", 8, "--out", "run")
+    with pytest.raises(SystemExit, match="2"):
+        main(gan, "evaluate", "run")
+    assert "`python examples/classifier.py --data glyphs` trains it" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        main(gan, "--steps", 1, "--batch-size", 8, "--out", "other", "--evaluate-every", 1)
+    assert not (tmp_path / "other").exists()
+
+
+def test_following_a_training_does_not_disturb_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(training.loop, "EVALUATED", 200)
+    common = ("--steps", 4, "--batch-size", 8, "--log-every", 1, "--sample-every", 4)
+    main(gan2d, *common, "--out", "plain")
+    main(gan2d, *common, "--out", "followed", "--evaluate-every", 3)
+    plain, followed = (checkpoint.load(tmp_path / name / "checkpoint.npz")[0] for name in ("plain", "followed"))
+    for name, array in plain.items():
+        np.testing.assert_array_equal(array, followed[name], err_msg=name)
+    reports = {line["step"]: line.get("report", {}) for line in read_log(tmp_path / "followed" / "log.jsonl")}
+    assert [step for step, report in reports.items() if "recall" in report] == [3, 4]
+    assert {"modes covered", "Fréchet distance", "reverse KL of modes"} <= set(reports[4])
+
+
+def test_too_few(lenet):
+    with pytest.raises(UserError, match="would compare 10 samples: 20 is the least"):
+        evaluate.prepare(small_gan(), 10, lenet)
