@@ -1,6 +1,5 @@
 """Rows of the law table: Maxout, and the layers that look at a whole batch."""
 
-import numpy as np
 from hypothesis import strategies as st
 
 from scratchgan.layers import Dense, Maxout, Sequential, Tanh

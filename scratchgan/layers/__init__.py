@@ -15,6 +15,6 @@ __all__ = [
     "Concat", "Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "Dense",
     "Dropout", "ELU", "Embedding", "Flatten", "Layer", "LeakyReLU", "Linear", "LogSoftmax",
     "Pointwise", "ReLU", "Reshape", "Residual", "Sequential", "Sigmoid", "Softmax", "Softplus", "Tanh",
-    "AvgPool", "Blur", "Crop", "GlobalAvgPool", "GlobalMaxPool", "MaxPool", "Maxout", "Pad", "PixelShuffle", "PixelUnshuffle",
-    "Upsample",
+    "AvgPool", "Blur", "Crop", "GlobalAvgPool", "GlobalMaxPool", "MaxPool", "Maxout", "Pad", "PixelShuffle",
+    "PixelUnshuffle", "Upsample",
 ]  # fmt: skip
