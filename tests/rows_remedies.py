@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from scratchgan.layers import Dense, Maxout, Sequential, Tanh
+from scratchgan.layers import Dense, Maxout, Pack, Sequential, Tanh
 
 size = st.integers(1, 4)
 shape = st.lists(size, min_size=2, max_size=4).map(tuple)  # (N, ..., C)
@@ -22,5 +22,11 @@ def between(draw, rng):
     ), (n, inputs)
 
 
-SMOOTH = {}
+def pack(draw, rng):
+    n, *rest = draw(shape)
+    layer = Pack(draw(size))
+    return layer, (n * layer.pack, *rest)
+
+
+SMOOTH = {"Pack": pack}
 COMPOSED = {"Maxout": maxout, "Maxout between Dense and Tanh": between}

@@ -16,6 +16,7 @@ from scratchgan.layers import Embedding
 
 # Extrapolated differences apply to smooth layers, and to kinked ones away from 0.
 SMOOTH = rows_basic.SMOOTH | rows_conv.SMOOTH | rows_norm.SMOOTH | rows_resample.SMOOTH | rows_param.SMOOTH
+SMOOTH |= rows_remedies.SMOOTH
 KINKED = rows_basic.KINKED | rows_norm.KINKED | rows_resample.KINKED
 TABLE = SMOOTH | KINKED | rows_basic.COMPOSED | rows_conv.COMPOSED | rows_param.COMPOSED | rows_remedies.COMPOSED
 

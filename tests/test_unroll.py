@@ -96,8 +96,8 @@ def test_the_gradient_through_k_steps(kind, activation, saturating, steps):
     twin_optimizer.load_state(optimizer.state())
     before = D.state(), optimizer.state()
 
-    def loss(fake, D=twin, optimizer=twin_optimizer, real=real.astype(complex)):
-        return unrolled_generator(D, optimizer, real, fake, steps, saturating=saturating)[0]
+    def loss(fake, D=twin, optimizer=twin_optimizer, real=real):
+        return unrolled_generator(D, optimizer, real.astype(fake.dtype), fake, steps, saturating=saturating)[0]
 
     _, d_fake = unrolled_generator(D, optimizer, real, fake, steps, saturating=saturating)
     for path, param in D.named_params().items():
