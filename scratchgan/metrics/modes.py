@@ -48,9 +48,9 @@ def reverse_kl(counts, reference=None):
 
 
 def jensen_shannon(counts, reference=None):
-    """Return JS = KL(q || m) / 2 + KL(p || m) / 2 with m = (p + q) / 2, from 0 to log 2 nats; arguments of `reverse_kl`.
+    """Return JS = KL(q || m) / 2 + KL(p || m) / 2 with m = (p + q) / 2, from 0 to log 2 nats (Lin 1991).
 
-    Symmetric, and finite whatever is missing (Lin 1991, eq. 4.1).
+    Symmetric, and finite whatever is missing. Takes and raises what `reverse_kl` does.
     """
     q, p = shares(counts, reference)
     m = (p + q) / 2
