@@ -10,6 +10,7 @@ and a JSON file with its seed, settings, hardware, time and numbers. Called agai
 
 import argparse
 import dataclasses
+import itertools
 import json
 import os
 import platform
@@ -35,10 +36,8 @@ METHODS = {
     "unrolled": (unrolled.UnrolledGAN, unrolled.Settings, {"unroll": 3}),
     "veegan": (veegan.VEEGAN, veegan.Settings, {}),
 }
-PUBLISHED = {  # Lin et al. 2018, table 1: modes, high quality, reverse KL
-    ("ring", "plain"): "6.3, 98.2 %, 0.45", ("ring", "pacgan2"): "7.9, 95.6 %, 0.07",
-    ("grid", "plain"): "17.3, 94.8 %, 0.70", ("grid", "pacgan2"): "23.8, 91.3 %, 0.13",
-}  # fmt: skip
+PUBLISHED = {("ring", "plain"): "6.3, 98.2 %, 0.45", ("ring", "pacgan2"): "7.9, 95.6 %, 0.07"}  # Lin et al., table 1
+PUBLISHED |= {("grid", "plain"): "17.3, 94.8 %, 0.70", ("grid", "pacgan2"): "23.8, 91.3 %, 0.13"}
 HARDWARE = f"{platform.machine()}, {os.cpu_count()} processors, NumPy {np.__version__}"
 
 
@@ -47,9 +46,8 @@ def main(argv=None):
     options = parse(argv)
     try:
         for seed in range(options.seeds):  # a whole table after each seed
-            for data in options.data:
-                for method in options.methods:
-                    run_cell(data, method, seed, options)
+            for data, method in itertools.product(options.data, options.methods):
+                run_cell(data, method, seed, options)
             write_table(options)
         draw(options)
     except UserError as error:
@@ -60,7 +58,7 @@ def parse(argv):
     parser = argparse.ArgumentParser("mode_collapse.py", description=__doc__.split("\n")[0])
     parser.add_argument("--budget", choices=BUDGETS, default="quick", help="how many iterations (default: quick)")
     parser.add_argument("--steps", type=int, default=0, help="as many iterations instead")
-    parser.add_argument("--seeds", type=int, default=3, help="runs of each cell, with the seeds 0, 1, ... (default: 3)")
+    parser.add_argument("--seeds", type=int, default=3, help="runs of each, with the seeds 0, 1, ... (default: 3)")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), help="default: all four")
     parser.add_argument("--data", nargs="+", choices=("ring", "grid"), default=["ring", "grid"], help="default: both")
     parser.add_argument("--width", type=int, default=400, help="features of G's hidden layers (default: 400)")
@@ -79,22 +77,20 @@ def settings_of(data, method, seed, options):
 
 
 def cell(data, method, seed, options):
-    """Return the run directory of a cell; its JSON file lies beside it."""
-    return Path(options.out) / f"{data}-{method}-{seed}"
+    return Path(options.out) / f"{data}-{method}-{seed}"  # the run directory; its JSON file lies beside it
 
 
 def run_cell(data, method, seed, options):
     """Train and measure, unless that is done already; raise UserError where it was done with other settings."""
-    settings = settings_of(data, method, seed, options)
-    run, record = Path(settings.out), dataclasses.asdict(settings) | {"out": ""}
-    file = run.with_suffix(".json")
+    settings, run = settings_of(data, method, seed, options), cell(data, method, seed, options)
+    file, record = run.with_suffix(".json"), dataclasses.asdict(settings) | {"out": ""}
     if file.exists():
         if json.loads(file.read_text(encoding="utf-8"))["settings"] != record:
             raise UserError(f"{file} is of a run with other settings: choose another --out, or remove it")
         return
     print(f"---- {run.name}", flush=True)
-    begun = (run / "checkpoint.npz").exists()
-    model = training.train(METHODS[method][0], settings, resume=run if begun else None)
+    resume = run if (run / "checkpoint.npz").exists() else None
+    model = training.train(METHODS[method][0], settings, resume=resume)
     *_, last = plots.read_log(run / "log.jsonl")
     counts = modes.histogram(points(model), pacgan.mixture(data).centers)
     numbers = {name: float(value) for name, value in model.report().items()}
@@ -112,23 +108,21 @@ def points(model):
 def write_table(options):
     """Write and print the table of all cells that are there: mean and standard error over seeds."""
     lines = ["| data | method | seeds | modes | high quality | reverse KL | minutes | published |", "|" + "---|" * 8]
-    for data in options.data:
-        for method in options.methods:
-            files = [cell(data, method, seed, options).with_suffix(".json") for seed in range(options.seeds)]
-            found = [json.loads(file.read_text(encoding="utf-8")) for file in files if file.exists()]
-            numbers = [mean_and_error([100 * run["high quality"] for run in found], 1) + " %"]
-            numbers += [mean_and_error([run["reverse KL"] for run in found], 3)]
-            numbers += [f"{np.mean([run['seconds'] for run in found]) / 60:.1f}"]
-            first = f"{data} | {method} | {len(found)} | {mean_and_error([run['modes'] for run in found], 1)}"
-            lines.append(f"| {first} | {' | '.join(numbers)} | {PUBLISHED.get((data, method), '')} |")
-    table = "\n".join(lines) + "\n"
+    for data, method in itertools.product(options.data, options.methods):
+        files = [cell(data, method, seed, options).with_suffix(".json") for seed in range(options.seeds)]
+        found = [json.loads(file.read_text(encoding="utf-8")) for file in files if file.exists()]
+        numbers = [data, method, f"{len(found)}", mean_and_error([run["modes"] for run in found], 1)]
+        numbers += [mean_and_error([100 * run["high quality"] for run in found], 1) + " %"]
+        numbers += [mean_and_error([run["reverse KL"] for run in found], 3)]
+        numbers += [mean_and_error([run["seconds"] / 60 for run in found], 1), PUBLISHED.get((data, method), "")]
+        lines.append(f"| {' | '.join(numbers)} |")
+    print("\n".join(lines), flush=True)
     with replacing(Path(options.out) / "table.md") as file:
-        file.write(table.encode())
-    print(table, flush=True)
+        file.write(("\n".join(lines) + "\n").encode())
 
 
 def mean_and_error(values, digits):
-    """Write the mean and, of two values or more, the standard error of it: the deviation over the root of n."""
+    """Write the mean and its standard error, the deviation over the root of n."""
     mean = f"{np.mean(values):.{digits}f}"
     return mean if len(values) < 2 else f"{mean} ± {np.std(values, ddof=1) / len(values) ** 0.5:.{digits}f}"
 
@@ -147,8 +141,7 @@ def draw(options):
             axes.scatter(*real.sample(1000, np.random.default_rng(1)).T, s=4, color="tab:orange")
             axes.scatter(*points(model).T, s=1, color="tab:blue", alpha=0.4)
             axes.set(xlim=(-real.bounds, real.bounds), ylim=(-real.bounds, real.bounds), aspect="equal")
-            counts = f"{numbers['modes']:.0f} modes, {numbers['high quality']:.0%} of high quality"
-            axes.set_title(f"{data}, {method}\n{counts}", fontsize=9)
+            axes.set_title(f"{data}, {method}: {numbers['modes']:.0f} modes, {numbers['high quality']:.0%}", fontsize=9)
     with replacing(Path(options.out) / "picture.png") as file:
         figure.savefig(file, format="png", dpi=80)
 
