@@ -50,8 +50,8 @@ def main(argv=None):
                 run_cell(data, method, seed, options)
             write_table(options)
         draw(options)
-    except UserError as error:
-        sys.exit(f"mode_collapse.py: error: {error}")
+    except (UserError, training.Stopped) as error:
+        sys.exit(f"mode_collapse.py: {error}")
 
 
 def parse(argv):

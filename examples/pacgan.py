@@ -6,7 +6,7 @@ D judges m samples at once, of which all are real or none is. A generator that l
 pairs are more that are alike than among real ones. In the code it is one layer, `Pack(m)`, before the first of D.
 With --pack 1 it is the plain GAN. docs/mode_collapse.md compares them.
 
-    python examples/pacgan.py                         # pairs, on the ring: two minutes on a CPU core
+    python examples/pacgan.py                         # pairs, on the ring
     python examples/pacgan.py --pack 1                # the plain GAN
     python examples/pacgan.py --data grid
     python examples/pacgan.py --lr-D 4e-4             # two time scales: another learning rate for D

@@ -1,15 +1,15 @@
 """Unrolled GAN (Metz, Poole, Pfau, Sohl-Dickstein 2017, "Unrolled Generative Adversarial Networks").
 
-    theta_0 = theta,  theta_k+1 = theta_k - (a step of D's Adam on this batch)                                  (eq. 8)
-    G ascends  E log D(G(z); theta_K),  with its gradient taken through theta_K, which depends on G(z), too     (eq. 9)
+    theta_0 = theta,  theta_k+1 = theta_k - (a step of D's Adam on this batch)
+    G ascends  E log D(G(z); theta_K),  with its gradient taken through theta_K, which depends on G(z), too
 
 G foresees how D will answer. Against the D of now, the best that G can do is to put all samples where D is highest;
 after K steps, D will no longer be high there, and G knows. D itself takes one step at a time, as ever. The gradient is
 exact, through Adam's averages and the Hessian of D's loss: docs/unrolled.md.
 
-    python examples/unrolled.py                       # 5 steps ahead, on the ring: six minutes on a CPU core
+    python examples/unrolled.py                       # 5 steps ahead, on the ring
     python examples/unrolled.py --unroll 0            # the plain GAN
-    python examples/unrolled.py --saturating          # G descends D's whole value, as in the paper's equation
+    python examples/unrolled.py --saturating          # G descends the value of the game, as in the paper
 """
 
 import sys

@@ -10,7 +10,7 @@ D's logit estimates log q(x, z) / p(x, z), the logarithm of how much likelier a 
 second term is a divergence between the two joint distributions. F learns from generated samples alone; at a real
 mode that G lost, it maps x to where no z is, and D sees that in F(x). Here |.|^2 is a mean over z's elements.
 
-    python examples/veegan.py                         # on the ring: three minutes on a CPU core
+    python examples/veegan.py                         # on the ring
     python examples/veegan.py --data grid
 """
 

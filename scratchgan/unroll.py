@@ -43,11 +43,11 @@ class Surprise(Pointwise):
 def unrolled_generator(D, optimizer, real, fake, steps, *, saturating=False):
     """Return G's loss and its gradient with respect to `fake`, after `steps` steps that D would take on this batch.
 
-        theta_0 = theta,  theta_k+1 = theta_k - (a step of D's optimizer down its loss on real and fake)    (eq. 8)
+        theta_0 = theta,  theta_k+1 = theta_k - (a step of D's optimizer down its loss on real and fake)
         G descends -E log D(fake; theta_K), or if `saturating` E log D(real; theta_K) + E log(1 - D(fake; theta_K))
 
-    The gradient is the total one: `fake` acts through D's input and through every theta_k (eq. 9 to 11). optimizer: an
-    Adam or SGD of D's Params, without weight decay and Nesterov's momentum. Both are left as they were.
+    The gradient is the total one: `fake` acts through D's input and through every theta_k. optimizer: an Adam or SGD
+    of D's Params, without weight decay and Nesterov's momentum. D's weights and optimizer are left as they were.
     Raises NotImplementedError for a Param whose motion `double_backward` does not follow, or another optimizer.
     """
     follow = follower(optimizer)

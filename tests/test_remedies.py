@@ -1,4 +1,4 @@
-"""The remedies for mode collapse do what their equations say: signs of the objectives, gradients, and the comparison."""
+"""The remedies for mode collapse do what their equations say: signs, gradients, and the comparison of four."""
 
 import copy
 import json
