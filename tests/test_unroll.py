@@ -13,8 +13,8 @@ from scratchgan.gradcheck import complex_step, ridders
 from scratchgan.layers import BatchNorm, Dense, Embedding, LeakyReLU, Maxout, Residual, Sequential, Tanh
 from scratchgan.losses import nonsaturating_generator
 from scratchgan.optim import SGD, Adam, RMSprop, linear_decay
-from scratchgan.param import spectral_norm
-from scratchgan.unroll import Surprise, require_directions, unrolled_generator
+from scratchgan.param import Flat, spectral_norm
+from scratchgan.unroll import FollowAdam, Surprise, require_directions, unrolled_generator
 
 # ---- double_backward along directions of the Params ------------------------------------------------------
 
@@ -80,37 +80,76 @@ OPTIMIZERS = {
 }
 
 
+class Unrolling:
+    """A small game, the gradient by `unrolled_generator`, and its value as a function of the generated samples."""
+
+    def __init__(self, kind, activation, saturating, steps):
+        self.rng = np.random.default_rng(steps)
+        self.D, self.real, self.fake = players(activation, self.rng)
+        self.optimizer = OPTIMIZERS[kind](self.D)
+        for _ in range(3):  # the optimizer is on its way: it has a momentum
+            self.D.backward(self.D.forward(self.real)[1], self.rng.standard_normal((5, 1)))
+            self.optimizer.step()
+        self.twin = copy.deepcopy(self.D).astype(complex)
+        self.twin_optimizer = OPTIMIZERS[kind](self.twin)
+        self.twin_optimizer.load_state(self.optimizer.state())
+        self.options = {"steps": steps, "saturating": saturating}
+
+    def gradient(self):
+        return unrolled_generator(self.D, self.optimizer, self.real, self.fake, **self.options)[1]
+
+    def loss(self, fake):
+        return unrolled_generator(self.D, self.optimizer, self.real, fake, **self.options)[0]
+
+    def complex_loss(self, fake):
+        return unrolled_generator(self.twin, self.twin_optimizer, self.real.astype(complex), fake, **self.options)[0]
+
+    def mismatch(self):
+        """Return by how much <gradient, v> is not the derivative of the loss along v, against its size."""
+        v = self.rng.standard_normal(self.fake.shape)
+        slope = complex_step(self.complex_loss, self.fake, v)
+        return abs(slope - np.sum(self.gradient() * v)) / (1 + abs(slope))
+
+
 @pytest.mark.parametrize("saturating", [False, True])
 @pytest.mark.parametrize("activation", [Tanh(), LeakyReLU(0.2), Maxout(3)], ids=repr)
 @pytest.mark.parametrize("kind", OPTIMIZERS)
 @pytest.mark.parametrize("steps", [0, 1, 3])
 def test_the_gradient_through_k_steps(kind, activation, saturating, steps):
-    rng = np.random.default_rng(steps)
-    D, real, fake = players(activation, rng)
-    optimizer = OPTIMIZERS[kind](D)
-    for _ in range(3):  # the optimizer is on its way: it has a momentum
-        D.backward(D.forward(real)[1], rng.standard_normal((5, 1)))
-        optimizer.step()
-    twin = copy.deepcopy(D).astype(complex)
-    twin_optimizer = OPTIMIZERS[kind](twin)
-    twin_optimizer.load_state(optimizer.state())
-    before = D.state(), optimizer.state()
-
-    def loss(fake, D=twin, optimizer=twin_optimizer, real=real):
-        return unrolled_generator(D, optimizer, real.astype(fake.dtype), fake, steps, saturating=saturating)[0]
-
-    _, d_fake = unrolled_generator(D, optimizer, real, fake, steps, saturating=saturating)
-    for path, param in D.named_params().items():
-        np.testing.assert_array_equal(param.value, before[0][path])
+    game = Unrolling(kind, activation, saturating, steps)
+    state, kept = game.D.state(), game.optimizer.state()
+    d_fake = game.gradient()
+    for path, param in game.D.named_params().items():
+        np.testing.assert_array_equal(param.value, state[path])
         assert not param.grad.any() and param.direction is None
-    for name, array in optimizer.state().items():
-        np.testing.assert_array_equal(array, before[1][name])
-    v = rng.standard_normal(fake.shape)
-    slope = complex_step(loss, fake, v)
-    assert abs(slope - np.sum(d_fake * v)) < 1e-10 * (1 + abs(slope))
+    for name, array in game.optimizer.state().items():
+        np.testing.assert_array_equal(array, kept[name])
+    assert game.mismatch() < 1e-10
     if isinstance(activation, Tanh):
-        slope, error = ridders(lambda fake: loss(fake, D, optimizer, real), fake, v, step=1e-2)
+        v = game.rng.standard_normal(game.fake.shape)
+        slope, error = ridders(game.loss, game.fake, v, step=1e-2)
         assert error < 1e-8 and abs(slope - np.sum(d_fake * v)) < 1e-8 + 10 * error
+
+
+def no_square(self, tape, d_theta):
+    """Adam's step as if its denominator did not depend on the gradient."""
+    self.d_mean -= tape[3] * d_theta
+    d_grad = (1 - self.b1) * self.d_mean
+    self.d_mean *= self.b1
+    return d_grad
+
+
+BUGS = {  # what has been left out in implementations of the paper
+    "D's steps held fixed: the gradient is that of the last D alone": (Flat, "move", lambda self, direction: None),
+    "dy held fixed in the Hessian": (Surprise, "second_derivative", lambda self, y: None),
+    "Adam's second average held fixed": (FollowAdam, "backward", no_square),
+}
+
+
+@pytest.mark.parametrize("bug", BUGS)
+def test_a_planted_bug_is_found(bug, monkeypatch):
+    monkeypatch.setattr(*BUGS[bug])
+    assert Unrolling("Adam", Tanh(), False, 3).mismatch() > 1e-7
 
 
 def test_an_optimizer_that_is_not_followed_is_refused():
