@@ -139,7 +139,7 @@ def no_square(self, tape, d_theta):
     return d_grad
 
 
-BUGS = {  # what has been left out in implementations of the paper
+BUGS = {  # what one could leave out
     "D's steps held fixed: the gradient is that of the last D alone": (Flat, "move", lambda self, direction: None),
     "dy held fixed in the Hessian": (Surprise, "second_derivative", lambda self, y: None),
     "Adam's second average held fixed": (FollowAdam, "backward", no_square),
