@@ -59,7 +59,7 @@ def unrolled_generator(D, optimizer, real, fake, steps, *, saturating=False):
         theta = flat.value.copy()
         passes = [descend(real_side, real), descend(fake_side, fake)]
         history.append((theta, passes, follow.forward(flat.value, take_grad(flat))))
-    loss, d_fake = generator_loss(D, real_side, fake_side, real, fake, saturating)
+    loss, d_fake = generator_loss(real_side, fake_side, real, fake, saturating)
     d_theta = take_grad(flat)
     for theta, passes, step in reversed(history):
         flat.value[...] = theta
@@ -80,9 +80,9 @@ def descend(net, x):
     return net, x, tape, dy
 
 
-def generator_loss(D, real_side, fake_side, real, fake, saturating):
+def generator_loss(real_side, fake_side, real, fake, saturating):
     """Return G's loss at D's present weights and its gradient with respect to fake; D's grads receive theirs."""
-    sides = [(real_side, real, -1), (fake_side, fake, -1)] if saturating else [(Sequential(D, Surprise(1)), fake, 1)]
+    sides = [(real_side, real, -1), (fake_side, fake, -1)] if saturating else [(real_side, fake, 1)]
     loss = 0
     for net, x, sign in sides:  # fake is last
         y, tape = net.forward(x)
