@@ -2,10 +2,11 @@
 
 import copy
 import json
+import shutil
 
 import numpy as np
 import pytest
-from test_examples import improved_gan, mode_collapse, pacgan, unrolled, veegan
+from test_examples import ROOT, improved_gan, mode_collapse, pacgan, unrolled, veegan
 
 from scratchgan.gradcheck import ridders
 from scratchgan.layers import MinibatchDiscrimination, MinibatchStd
@@ -168,3 +169,12 @@ def test_cells_of_other_settings_are_not_mixed_in(tmp_path):
     mode_collapse.main([*options, "--steps", "2"])
     with pytest.raises(SystemExit, match="other settings"):
         mode_collapse.main([*options, "--steps", "3"])
+
+
+def test_the_table_in_the_docs_is_made_from_the_run_logs(tmp_path):
+    """The page of results says what the JSON files of the cells say; nobody types numbers."""
+    for file in (ROOT / "docs" / "results" / "mode_collapse").glob("*.json"):
+        shutil.copy(file, tmp_path)
+    mode_collapse.write_table(mode_collapse.parse(["--out", str(tmp_path)]))
+    page = (ROOT / "docs" / "mode_collapse.md").read_text(encoding="utf-8")
+    assert (tmp_path / "table.md").read_text(encoding="utf-8") in page
