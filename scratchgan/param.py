@@ -16,7 +16,11 @@ class Param:
 
     A layer computes with `effective()` and hands that array's gradient to `accumulate`: for a plain Param they are
     `value` and `grad`; `Spectral` and `WeightNorm` put a function between.
+
+    `direction`, None as a rule, is how `value` moves while `double_backward` looks: see `Flat.move`.
     """
+
+    direction = None
 
     def __init__(self, value):
         self.value = xp.asarray(value)
@@ -46,7 +50,7 @@ class Param:
 
     def inner(self):
         """Return {name: part}: Params and arrays besides value and grad; they are saved and copied with a network."""
-        return {name: part for name, part in vars(self).items() if name not in ("value", "grad", "flat")}
+        return {name: part for name, part in vars(self).items() if name not in ("value", "grad", "flat", "direction")}
 
     def astype(self, dtype):
         """Convert value and grad to another dtype."""
@@ -75,6 +79,14 @@ class Flat(Param):
             part.flat = self
             start = stop
         self.views = [(part.value, part.grad) for part in parts]
+
+    def move(self, direction):
+        """Give each part its share of a flat array as its direction; None takes the directions back."""
+        start = 0
+        for part in self.parts:
+            stop = start + part.value.size
+            part.direction = None if direction is None else direction[start:stop].reshape(part.value.shape)
+            start = stop
 
     def check(self):
         """Raise if somebody has replaced an array of a part: changes of it would be lost in silence."""

@@ -7,6 +7,7 @@ import rows_basic
 import rows_conv
 import rows_norm
 import rows_param
+import rows_remedies
 import rows_resample
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,8 +16,9 @@ from scratchgan.layers import Embedding
 
 # Extrapolated differences apply to smooth layers, and to kinked ones away from 0.
 SMOOTH = rows_basic.SMOOTH | rows_conv.SMOOTH | rows_norm.SMOOTH | rows_resample.SMOOTH | rows_param.SMOOTH
+SMOOTH |= rows_remedies.SMOOTH
 KINKED = rows_basic.KINKED | rows_norm.KINKED | rows_resample.KINKED
-TABLE = SMOOTH | KINKED | rows_basic.COMPOSED | rows_conv.COMPOSED | rows_param.COMPOSED
+TABLE = SMOOTH | KINKED | rows_basic.COMPOSED | rows_conv.COMPOSED | rows_param.COMPOSED | rows_remedies.COMPOSED
 
 
 def cases(make):

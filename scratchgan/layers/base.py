@@ -19,6 +19,7 @@ class Layer:
     """
 
     mixes_samples = False  # whether, in training, y of one sample depends on the others of its batch
+    follows_directions = False  # whether double_backward knows how the layer's own Params move: see docs/unrolled.md
 
     def __call__(self, x):
         """Infer: y = f(x) with running statistics, without dropout, and without a tape."""
@@ -131,6 +132,8 @@ class Linear(Layer):
     <dy, A(W, x)> = <input_grad(W, dy), x> = <weight_grad(x, dy), W>: the two are A's adjoints.
     """
 
+    follows_directions = True
+
     def __init__(self, W, b=None):
         self.W = Param(W)
         self.b = None if b is None else Param(b)
@@ -176,7 +179,13 @@ class Linear(Layer):
         check(self, "ddx", ddx, x.shape, self.W.value.dtype)
         if grads:
             self.W.accumulate(self.weight_grad(ddx, dy))
-        return self.apply(self.W.effective(), ddx), None
+        ddy, bend = self.apply(self.W.effective(), ddx), None
+        if self.W.direction is not None:  # W moves, too: A(W, x) and input_grad(W, dy) are linear in it
+            ddy += self.apply(self.W.direction, x)
+            bend = self.input_grad(self.W.direction, dy, x.shape)
+        if self.b is not None and self.b.direction is not None:
+            ddy += self.b.direction
+        return ddy, bend
 
 
 class Pointwise(Layer):

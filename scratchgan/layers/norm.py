@@ -7,7 +7,7 @@ the set of elements whose mean and variance are taken. `docs/normalization.md` d
 import math
 
 from scratchgan import kernels, xp
-from scratchgan.layers.base import Layer, check, ones, sum_rows
+from scratchgan.layers.base import Layer, add, check, ones, sum_rows
 from scratchgan.param import Param
 
 
@@ -52,6 +52,8 @@ class Normalization(Layer):
     over all rows of one part and all channels of one group; a subclass says in `parts` what A and M are.
     gamma and beta, (C,), are ones and zeros at first; with affine=False there are none.
     """
+
+    follows_directions = True
 
     def __init__(self, channels, groups, eps, affine=True):
         self.channels, self.groups, self.eps = channels, groups, positive(self, eps)
@@ -140,18 +142,26 @@ class Normalization(Layer):
         ddx = check(self, "ddx", ddx, shape, xhat.dtype).reshape(xhat.shape)
         dy, gain = dy.reshape(xhat.shape), self.gain()
         move, tilt_ddx, _, _ = self.respond(tape, ddx, ones(self.channels, gain.dtype))  # along ddx, xhat moves by this
-        ddy = (move * gain).reshape(shape)
+        ddy, bend = self.follow(tape, dy)
+        ddy = add(move * gain, ddy).reshape(shape)
         sums = row_sums(dy * move)
         if grads and self.gamma is not None:
             self.gamma.grad += sum_rows(sums)  # P = <dy, ddy> = <dy, gamma move>
         if fixed:
-            return ddy, None
+            return ddy, None if bend is None else bend.reshape(shape)
         # dx = r (g - <g> - xhat <g xhat>): along ddx, r moves by -r tilt_ddx and xhat, in both places, by move.
         dx, tilt_dy, _, _ = self.respond(tape, dy, gain)
-        bend = xp.multiply(dx, -tilt_ddx, out=dx)
+        bend = add(xp.multiply(dx, -tilt_ddx, out=dx), bend)
         bend -= xp.multiply(move, tilt_dy, out=move)
         bend -= xhat * (r * self.mean(sums, dy.shape[1], gain))
         return ddy, bend.reshape(shape)
+
+    def follow(self, tape, dy):
+        """Return how y and dx move when gamma and beta move along their directions; None, None where they do not."""
+        if self.gamma is None or self.gamma.direction is None:
+            return None, None
+        change = self.respond(tape, dy, self.gamma.direction)[0]  # dx is linear in gamma, as y is in both
+        return tape[0] * self.gamma.direction + self.beta.direction, change
 
 
 class LayerNorm(Normalization):

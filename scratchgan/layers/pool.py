@@ -1,4 +1,4 @@
-"""Pooling: GlobalAvgPool, GlobalMaxPool, AvgPool, MaxPool, for x of any number of spatial axes.
+"""Pooling over space, GlobalAvgPool, GlobalMaxPool, AvgPool, MaxPool, of any number of axes; Maxout, over channels.
 
 A window of K elements every `stride` makes 1 + (L + 2 padding - K) // stride elements of a side of L, as for a
 convolution: what does not fill a window at the end is left out. docs/resampling.md derives them.
@@ -63,6 +63,51 @@ class GlobalMaxPool(Layer):
         # As for MaxPool, dx does not change with x as long as the same elements are the largest.
         shape, choice = tape
         return xp.take_along_axis(self.rows(check(self, "ddx", ddx, shape)), choice, 1)[:, 0], None
+
+
+class Maxout(Layer):
+    """The largest of `pieces` candidates for each feature, (N, ..., pieces F) -> (N, ..., F) (Goodfellow et al. 2013).
+
+        y[f] = max over p of x[p F + f]            (section 3, after a Dense layer to pieces F features)
+
+    A max pool over channels: with straight lines as candidates, y is a convex function of what the Dense layer sees.
+    Where several candidates are the largest, the first receives the whole gradient.
+    Raises ValueError where `pieces` does not divide the last axis of x.
+    """
+
+    def __init__(self, pieces):
+        if not (isinstance(pieces, int) and pieces > 0):
+            raise ValueError(f"Maxout: pieces is {pieces}, wanted a whole number from 1 on")
+        self.pieces = pieces
+
+    def __repr__(self):
+        return f"Maxout({self.pieces})"
+
+    def output_shape(self, shape):
+        """Return the shape of y for an x of this shape; raise ValueError if there is none."""
+        if len(shape) < 2 or shape[-1] % self.pieces:
+            raise ValueError(f"{self!r}: x has shape {shape}, wanted (N, ..., C) with C a multiple of {self.pieces}")
+        return shape[:-1] + (shape[-1] // self.pieces,)
+
+    def forward(self, x, train=True):
+        out = self.output_shape(check(self, "x", x).shape)
+        candidates = x.reshape(-1, self.pieces, out[-1])  # (N * ..., pieces, F)
+        y = candidates.max(1)
+        chosen = candidates == y[:, None]
+        for piece in range(1, self.pieces):  # of equals, the first
+            chosen[:, piece] &= ~chosen[:, :piece].any(1)
+        return y.reshape(out), (x.shape, chosen)
+
+    def backward(self, tape, dy, grads=True):
+        shape, chosen = tape
+        check(self, "dy", dy, self.output_shape(shape))
+        return (chosen * dy.reshape(-1, 1, dy.shape[-1])).reshape(shape)
+
+    def double_backward(self, tape, dy, ddx, grads=True):
+        # dx does not change with x as long as the same candidates are the largest.
+        shape, chosen = tape
+        candidates = check(self, "ddx", ddx, shape).reshape(chosen.shape)
+        return (chosen * candidates).sum(1).reshape(dy.shape), None
 
 
 class AvgPool(Separable):

@@ -1,0 +1,180 @@
+"""The remedies for mode collapse do what their equations say: signs, gradients, and the comparison of four."""
+
+import copy
+import json
+import shutil
+
+import numpy as np
+import pytest
+from test_examples import ROOT, improved_gan, mode_collapse, pacgan, unrolled, veegan
+
+from scratchgan.gradcheck import ridders
+from scratchgan.layers import MinibatchDiscrimination, MinibatchStd
+
+KINDS = {
+    "plain": (pacgan.PacGAN, pacgan.Settings, {"pack": 1}),
+    "pairs": (pacgan.PacGAN, pacgan.Settings, {"pack": 2}),
+    "unrolled": (unrolled.UnrolledGAN, unrolled.Settings, {"unroll": 2}),
+    "saturating": (unrolled.UnrolledGAN, unrolled.Settings, {"unroll": 2, "saturating": True}),
+    "veegan": (veegan.VEEGAN, veegan.Settings, {}),
+    "improved": (improved_gan.ImprovedGAN, improved_gan.Settings, {}),
+    "matching": (improved_gan.ImprovedGAN, improved_gan.Settings, {"feature_matching": True}),
+    "discrimination": (improved_gan.ImprovedGAN, improved_gan.Settings, {"batch_layer": "discrimination"}),
+    "std": (improved_gan.ImprovedGAN, improved_gan.Settings, {"batch_layer": "std"}),
+}
+
+
+def start(name, **options):
+    """Return a small model whose weights are as large as He et al. want them, and real points."""
+    Model, Settings, given = KINDS[name]
+    settings = Settings(batch_size=64, width=32, lr=1e-3, **given, **options)
+    model = Model(settings, (2,), np.random.default_rng(0))
+    for network in [model.G, model.D] + ([model.F] if name == "veegan" else []):
+        for path, param in network.named_params().items():
+            if path.endswith("W"):
+                param.value *= np.sqrt(2 / len(param.value)) / 0.02
+    return model, Model.load_data(settings)[:256]
+
+
+def generated(model, z):
+    """G(z) with the statistics of the batch, as in training; with z beside it where D judges both."""
+    fake = model.G.forward(z)[0]
+    return np.concatenate([fake, z], axis=1) if isinstance(model, veegan.VEEGAN) else fake
+
+
+def generator_step(model, real):
+    takes_real = isinstance(model, unrolled.UnrolledGAN | improved_gan.ImprovedGAN)
+    return model.generator_step(real if takes_real else len(real))
+
+
+@pytest.mark.parametrize("name", sorted(set(KINDS) - {"matching"}))
+def test_a_generator_step_goes_the_right_way(name):
+    """With D held fixed, G's samples come to look more real to it; VEEGAN's D says the opposite of the others'."""
+    model, real = start(name)
+    for _ in range(20):
+        model.discriminator_step(real)
+    z = model.noise(256)
+    before = model.D.forward(generated(model, z))[0].mean()
+    for _ in range(30):
+        generator_step(model, real)
+    after = model.D.forward(generated(model, z))[0].mean()
+    assert after < before if name == "veegan" else after > before
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_discriminator_step_parts_real_from_fake(name):
+    model, real = start(name)
+    losses = [float(model.discriminator_step(real)) for _ in range(60)]
+    fake = generated(model, model.noise(256))
+    pairs = np.concatenate([real, model.F(real)], axis=1) if name == "veegan" else real
+    gap = model.D.forward(pairs)[0].mean() - model.D.forward(fake)[0].mean()
+    assert losses[-1] < losses[0] and (gap < 0 if name == "veegan" else gap > 0)
+
+
+def test_veegan_reconstructs():
+    model, real = start("veegan")
+    errors = [float(model.generator_step(256)[1]) for _ in range(60)]
+    assert np.mean(errors[-10:]) < 0.8 * np.mean(errors[:10])
+
+
+def test_unrolling_by_no_steps_is_the_plain_gan():
+    one, real = start("unrolled")
+    one.settings.unroll = 0
+    other, _ = start("plain")
+    one.generator_step(real)
+    other.generator_step(len(real))
+    for a, b in zip(one.G.params(), other.G.params(), strict=True):
+        np.testing.assert_allclose(a.value, b.value, rtol=1e-5, atol=1e-6)
+
+
+# ---- improved_gan.py -------------------------------------------------------------------------------------
+
+
+def test_feature_matching_moves_the_means_together_and_its_gradient_is_right():
+    model, real = start("matching")
+    first = np.mean([float(model.generator_step(real)) for _ in range(5)])
+    for _ in range(60):
+        last = float(model.generator_step(real))
+    assert last < 0.5 * first
+    model.D, real = copy.deepcopy(model.D).astype(np.float64), real.astype(np.float64)
+    rng = np.random.default_rng(0)
+    fake, v = rng.standard_normal((8, 2)), rng.standard_normal((8, 2))
+    slope, error = ridders(lambda fake: model.match(real, fake)[0], fake, v, step=1e-4)
+    assert abs(slope - np.sum(model.match(real, fake)[1] * v)) < 1e-6 * (1 + abs(slope)) + 10 * error
+
+
+def test_historical_averaging_pays_for_distance():
+    model, real = start("improved", historical_averaging=0.5)
+    flat, mean = model.opt_D.flat, model.means[1]
+    mean[...] = flat.value
+    past = []
+    for _ in range(4):
+        past.append(flat.value.copy())
+        before = np.mean(past[:-1], axis=0) if len(past) > 1 else past[0]
+        np.testing.assert_allclose(mean, before, rtol=1e-4, atol=1e-6)
+        model.update(model.opt_D, mean)  # with no other gradient than that of the price
+        towards = (flat.value - past[-1]) * (before - past[-1])
+        assert np.sum(towards) > 0 or len(past) == 1  # Adam's momentum apart, it pulls the weights back
+        flat.value += np.random.default_rng(len(past)).standard_normal(flat.value.shape).astype("float32")
+
+
+def test_instance_noise_fades():
+    model, real = start("improved", instance_noise=0.5, noise_steps=10)
+    assert np.std(model.seen(real) - real) == pytest.approx(0.5, rel=0.1)
+    model.opt_D.steps = 5
+    assert np.std(model.seen(real) - real) == pytest.approx(0.25, rel=0.1)
+    model.opt_D.steps = 10
+    assert model.seen(real) is real
+
+
+def test_label_smoothing_holds_D_back():
+    """With target 0.9, D's best logit on real samples that it knows is log 9, and not infinite."""
+    logits = {}
+    for target in (1.0, 0.9):
+        model, real = start("improved", real_target=target)
+        model.G.layers[-1].b.value[...] = 5  # far away: D knows every one
+        for _ in range(300):
+            model.discriminator_step(real)
+        logits[target] = model.D(real).mean()
+    assert logits[0.9] == pytest.approx(np.log(9), abs=0.5)
+    assert logits[1.0] > 4
+
+
+def test_the_batch_layers_are_there():
+    for name, kind in (("discrimination", MinibatchDiscrimination), ("std", MinibatchStd)):
+        assert any(isinstance(layer, kind) for _, layer in start(name)[0].D.named_layers())
+
+
+# ---- the comparison --------------------------------------------------------------------------------------
+
+
+def test_every_cell_is_run_once_and_the_table_has_them_all(tmp_path, capsys):
+    options = ["--steps", "2", "--seeds", "2", "--width", "8", "--data", "ring", "--out", str(tmp_path)]
+    mode_collapse.main([*options, "--methods", "plain", "veegan"])
+    table = (tmp_path / "table.md").read_text(encoding="utf-8")
+    assert table.count("\n") == 4 and "± " in table and "6.3, 98.2 %, 0.45" in table
+    cells = sorted(tmp_path.glob("*.json"))
+    assert [cell.stem for cell in cells] == ["ring-plain-0", "ring-plain-1", "ring-veegan-0", "ring-veegan-1"]
+    record = json.loads(cells[0].read_text(encoding="utf-8"))
+    assert sum(record["histogram"]) == 2500 and record["settings"]["steps"] == 2 and "NumPy" in record["hardware"]
+    before = [cell.stat().st_mtime_ns for cell in cells]
+    mode_collapse.main([*options, "--methods", *mode_collapse.METHODS])
+    assert [cell.stat().st_mtime_ns for cell in cells] == before  # goes on with what is missing
+    assert (tmp_path / "table.md").read_text(encoding="utf-8").count("\n") == 6
+    assert (tmp_path / "picture.png").stat().st_size > 10_000
+
+
+def test_cells_of_other_settings_are_not_mixed_in(tmp_path):
+    options = ["--seeds", "1", "--width", "8", "--data", "ring", "--methods", "plain", "--out", str(tmp_path)]
+    mode_collapse.main([*options, "--steps", "2"])
+    with pytest.raises(SystemExit, match="other settings"):
+        mode_collapse.main([*options, "--steps", "3"])
+
+
+def test_the_table_in_the_docs_is_made_from_the_run_logs(tmp_path):
+    """The page of results says what the JSON files of the cells say; nobody types numbers."""
+    for file in (ROOT / "docs" / "results" / "mode_collapse").glob("*.json"):
+        shutil.copy(file, tmp_path)
+    mode_collapse.write_table(mode_collapse.parse(["--out", str(tmp_path)]))
+    page = (ROOT / "docs" / "mode_collapse.md").read_text(encoding="utf-8")
+    assert (tmp_path / "table.md").read_text(encoding="utf-8") in page
