@@ -54,8 +54,10 @@ class ProjectionGAN(training.LabelledModel):
         classes, small, large = settings.classes, settings.width, 2 * settings.width
         self.G = Conditional(
             Dense(settings.latent, 7 * 7 * large, rng=rng), Reshape(7, 7, large),
-            ConditionalBatchNorm(classes, large), ReLU(), ConvTranspose2d(large, small, 4, stride=2, padding=1, rng=rng),
-            ConditionalBatchNorm(classes, small), ReLU(), ConvTranspose2d(small, shape[-1], 4, stride=2, padding=1, rng=rng), Tanh(),
+            ConditionalBatchNorm(classes, large), ReLU(),
+            ConvTranspose2d(large, small, 4, stride=2, padding=1, rng=rng),
+            ConditionalBatchNorm(classes, small), ReLU(),
+            ConvTranspose2d(small, shape[-1], 4, stride=2, padding=1, rng=rng), Tanh(),
         )  # fmt: skip
         D = Conditional(
             Conv2d(shape[-1], small, 4, stride=2, padding=1, rng=rng), LeakyReLU(0.1),
