@@ -25,19 +25,24 @@ __all__ = [
 ]
 
 
-def load_images(name, *, data_dir=None, size=28, channels=1, count=10_000, seed=0):
-    """Load the training pictures that `--data NAME` of an example asks for, (N, size, size, channels).
+def load_images(name, *, data_dir=None, size=28, channels=1, count=10_000, seed=0, split="train"):
+    """Load the pictures that `--data NAME` of an example asks for, (N, size, size, channels).
 
     `name` is `glyphs`, `mnist`, `fashion_mnist`, `kmnist`, or the path of a folder of PNG or JPEG pictures.
     `data_dir` is where the MNIST sets are looked for; `count` and `seed` are the number and the seed of the
-    glyphs, and the other sets are always whole. Raises DataError for any other name, and as the loaders do.
+    glyphs, and the other sets are always whole. `split` is `train` or `test`: other glyphs of the same fonts, or the
+    other files of MNIST; a folder has no test pictures. Raises DataError for any other name, and as the loaders do.
     """
     check_channels(channels)
+    if split not in ("train", "test"):
+        raise DataError(f"There is no split {split!r}; choose train or test.")
     name = os.fspath(name)
     if name == "glyphs":
-        found = glyphs.load(count, size=size, seed=seed)
+        found = glyphs.load(count, size=size, seed=seed if split == "train" else [seed, 1])
     elif name in ("mnist", "fashion_mnist", "kmnist"):
-        found = mnist.load("train", name=name, data_dir=data_dir)
+        found = mnist.load(split, name=name, data_dir=data_dir)
+    elif os.path.isdir(name) and split == "test":
+        raise DataError(f"{name} is a folder, which has no test pictures; choose glyphs, mnist, fashion_mnist, kmnist.")
     elif os.path.isdir(name):
         return images.load_folder(name, size=size, channels=channels)
     else:

@@ -70,6 +70,7 @@ def already_trained(Model, settings, run, arrays, meta):
         closing_pictures(run)
     model = Model(settings, meta["shape"], generator(settings.seed, MODEL))
     runs.load_into(run.path, model, arrays, "model/")
+    model.finish()
     return model
 
 
@@ -130,6 +131,7 @@ class Loop:
                     if stop.number is not None:
                         raise Stopped(stop.number, self.run, self.step)
             closing_pictures(self.run)
+            self.model.finish()
         finally:
             self.progress.close()
         print(f"done: {self.run.path} holds the samples, the losses and the checkpoint")

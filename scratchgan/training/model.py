@@ -61,6 +61,9 @@ class Model:
         """Return {name: number}: what to print and log at every picture of samples and at the end."""
         return {}
 
+    def finish(self):
+        """Do what is left to do after the last step: nothing unless replaced."""
+
     # ---- what every model has ----
 
     def noise(self, n):

@@ -1,0 +1,133 @@
+"""A small convolutional classifier, trained by this library: the features and labels that metrics on images look at.
+
+A metric that uses it is called by its name, such as FID-LeNet: its numbers cannot be compared with those of another
+network's features, and least of all with "FID", whose Inception network was trained on photographs.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+
+from scratchgan import data, xp
+from scratchgan.errors import UserError
+from scratchgan.files import replacing
+from scratchgan.layers import Conv2d, Dense, Flatten, MaxPool, ReLU, Sequential
+
+FEATURES = 128
+BATCH = 250  # images that go through the network at once
+
+
+def lenet(shape, classes, *, rng):
+    """Return Sequential(body, head): images (N, H, W, C) to features (N, 128), to logits (N, classes).
+
+    Two convolutions of 5 x 5, each followed by max pooling, and two dense layers, as in LeNet-5, with ReLU for its
+    tanh (LeCun et al. 1998, section II.B). Sides H and W must be multiples of 4.
+    """
+    H, W_, C = shape
+    body = Sequential(
+        Conv2d(C, 16, 5, padding=2, rng=rng), ReLU(), MaxPool(2),
+        Conv2d(16, 32, 5, padding=2, rng=rng), ReLU(), MaxPool(2),
+        Flatten(), Dense(H // 4 * (W_ // 4) * 32, FEATURES, rng=rng), ReLU(),
+    )  # fmt: skip
+    return Sequential(body, Dense(FEATURES, classes, rng=rng))
+
+
+class Classifier:
+    """A trained network on images of one data set: uint8 (n, H, W, C), on the host, as many as there are.
+
+    name: such as "LeNet-mnist"; hash: the SHA-256 of its weights, by which two results can be told to be comparable;
+    shape: (H, W, C) of an image; accuracy_on_test: as it was after training.
+    Every method raises ValueError for images of another dtype or shape.
+    """
+
+    def __init__(self, net, data, shape, accuracy_on_test=float("nan")):
+        self.net, self.data, self.shape = net, data, tuple(shape)
+        self.name = f"LeNet-{data}"
+        self.accuracy_on_test = float(accuracy_on_test)
+        self.hash = hash_of(net.state())
+        self.body, self.head = net.layers
+
+    def features(self, images):
+        """Return the activations of the last layer but one, after its ReLU: float32 (n, 128), on the host."""
+        return self.run(self.body, images)
+
+    def logits(self, images):
+        """Return the logits of the classes: float32 (n, classes), on the host."""
+        return self.run(self.net, images)
+
+    def predict(self, images):
+        """Return the most probable class of each image: int64 (n,)."""
+        return self.logits(images).argmax(axis=1)
+
+    def accuracy(self, images, labels):
+        """Return the share of images whose most probable class is their label."""
+        return float((self.predict(images) == np.asarray(labels)).mean())
+
+    def run(self, network, images):
+        images = np.asarray(images)
+        if images.dtype != np.uint8 or images.shape[1:] != self.shape or len(images) == 0:
+            wanted = ", ".join(map(str, self.shape))
+            raise ValueError(f"{self.name}: images are {images.dtype} {images.shape}, wanted uint8 (n, {wanted})")
+        parts = (images[start : start + BATCH] for start in range(0, len(images), BATCH))
+        return np.concatenate([xp.to_host(network(xp.to_device(data.to_signed(part)))) for part in parts])
+
+
+# ---- files -----------------------------------------------------------------------------------------------
+
+
+def default_path(data):
+    """Return where the weights for a data set are kept."""
+    return Path("runs", "classifiers", f"{data}.npz")
+
+
+def save(classifier, path=None):
+    """Write the weights with their hash, by default to runs/classifiers/DATA.npz; return the path."""
+    path = Path(path or default_path(classifier.data))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"Cannot make the folder {path.parent}: {error.strerror}.") from None
+    facts = {"data": classifier.data, "shape": classifier.shape, "hash": classifier.hash,
+             "accuracy_on_test": classifier.accuracy_on_test}  # fmt: skip
+    with replacing(path) as file:
+        np.savez(file, **classifier.net.state(), facts=np.array(json.dumps(facts)))
+    return path
+
+
+def load(data, path=None):
+    """Return the Classifier of a data set, such as "mnist", from runs/classifiers/DATA.npz or another file.
+
+    Raises UserError where the file is missing (it says which command makes it), is damaged, belongs to another data
+    set, or holds weights of another hash than it says.
+    """
+    path = Path(path or default_path(data))
+    command = f"`python examples/classifier.py --data {data}` trains it and writes it"
+    if not path.exists():
+        raise UserError(f"There is no classifier {path}: {command} (a few minutes).")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            state = {name: file[name] for name in file.files}
+        facts = json.loads(str(state.pop("facts")))
+        classes = len(state["1.b"])
+        net = lenet(facts["shape"], classes, rng=np.random.default_rng(0))
+        net.load_state(state)
+        classifier = Classifier(net, facts["data"], facts["shape"], facts["accuracy_on_test"])
+        expected = facts["hash"]
+    except Exception as error:  # damaged bytes can raise nearly anything in zipfile, json and NumPy
+        raise UserError(f"{path} is damaged or holds no classifier ({error}): {command}.") from None
+    if classifier.hash != expected:
+        raise UserError(f"{path} holds weights of hash {classifier.hash[:12]}, not {expected[:12]}: {command}.")
+    if classifier.data != data:
+        raise UserError(f"{path} was trained on {classifier.data}, not on {data}: {command}.")
+    return classifier
+
+
+def hash_of(state):
+    """Return the SHA-256 of a network's arrays, with their names and shapes, as text."""
+    digest = hashlib.sha256()
+    for name, array in sorted(state.items()):
+        digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
