@@ -8,16 +8,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scratchgan import threads, xp
+from scratchgan import threads, training, xp
 from scratchgan.data import Batches
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "examples"))
 
+import acgan  # noqa: E402
+import cgan  # noqa: E402
 import dcgan  # noqa: E402
 import dragan  # noqa: E402
 import gan  # noqa: E402
 import gan2d  # noqa: E402
+import projection  # noqa: E402
 import r1gan  # noqa: E402
 import ragan  # noqa: E402
 import sngan  # noqa: E402
@@ -47,6 +50,11 @@ EXAMPLES = {
     **{f"ragan {loss}": (ragan.RaGAN, ragan.Settings, {"width": 8, "loss": loss}) for loss in ("paired", "hinge")},
     "r1gan": (r1gan.R1GAN, r1gan.Settings, {"width": 8}),
     "r1gan, lazy": (r1gan.R1GAN, r1gan.Settings, {"width": 8, "penalty_every": 2}),
+    "cgan": (cgan.CGAN, cgan.Settings, {"width": 8}),
+    "cgan, perceptrons": (cgan.CGAN, cgan.Settings, {"network": "mlp"}),
+    "acgan": (acgan.ACGAN, acgan.Settings, {"width": 8}),
+    "acgan, classes of real samples": (acgan.ACGAN, acgan.Settings, {"width": 8, "fake_class": False}),
+    "projection": (projection.ProjectionGAN, projection.Settings, {"width": 8}),
 }
 NOT_GANS = {"classifier"}  # tests/test_classifier.py looks at it
 SCRIPTS = sorted({path.stem for path in (ROOT / "examples").glob("*.py")} - NOT_GANS)
@@ -63,9 +71,28 @@ def start(name):
     return Model(settings, arrays[0].shape[1:], np.random.default_rng(0)), batches
 
 
+def some_labels(n):
+    """Return n labels, from 0 to 9 and again."""
+    return xp.asarray(np.arange(n) % 10)
+
+
+def generated(model, z):
+    """Return G's samples for z, of several classes where they are asked for by class."""
+    return model.generate(z, some_labels(len(z))) if isinstance(model, training.LabelledModel) else model.generate(z)
+
+
+def scores(model, x, labels=None):
+    """Return D's logits of "real" for x, which are of `some_labels` unless labels are given."""
+    if model.D.takes_labels:
+        return model.D((x, some_labels(len(x)) if labels is None else labels))
+    return model.D(x)[:, :1]  # beside it there may be logits of classes
+
+
 def generator_step(model, n):
-    """Take a step of G with n samples; a relativistic one asks for as many real samples."""
-    if isinstance(model, ragan.RaGAN):
+    """Take a step of G with n samples; a relativistic one asks for as many real samples, a labelled one for labels."""
+    if isinstance(model, training.LabelledModel):
+        model.generator_step(some_labels(n))
+    elif isinstance(model, ragan.RaGAN):
         model.generator_step(xp.asarray(model.load_data(model.settings)[:n].astype("float32") / 127.5 - 1))
     else:
         model.generator_step(n)
@@ -113,23 +140,24 @@ def test_a_generator_step_raises_what_D_says_of_its_samples(name):
     """The sign of G's objective: with D held fixed, G's samples come to look more real to it."""
     model, _ = start(name)
     z = xp.to_device(model.latent(256, np.random.default_rng(2)))
-    before = model.D(model.G(z)).mean()
+    before = scores(model, generated(model, z)).mean()
     for _ in range(20):
         generator_step(model, 64)
-    assert model.D(model.G(z)).mean() > before
+    assert scores(model, generated(model, z)).mean() > before
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_a_discriminator_step_parts_real_from_fake(name):
     """The sign of D's objective: with G held fixed, the scores of real and fake samples move apart."""
     model, batches = start(name)
-    real = xp.to_device(batches.next())
+    batch = batches.next()
+    real, *labels = batch if isinstance(batch, tuple) else (batch,)
     real = real.astype("float32") / 127.5 - 1 if real.dtype == np.uint8 else real
-    fake = model.G(model.noise(256))
-    before = model.D(real).mean() - model.D(fake).mean()
+    fake = generated(model, model.noise(256))
+    before = scores(model, real, *labels).mean() - scores(model, fake).mean()
     for _ in range(50):
-        model.discriminator_step(real)
-    assert model.D(real).mean() - model.D(fake).mean() > before
+        model.discriminator_step(real, *labels)
+    assert scores(model, real, *labels).mean() - scores(model, fake).mean() > before
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -151,7 +179,7 @@ def test_the_command_line(name, tmp_path):
         for path in straight.files:
             if path.startswith(("model/", "batches/")):
                 np.testing.assert_array_equal(straight[path], resumed[path], err_msg=path)
-    call("sample", f"runs/{name}", "--n", "9", "--out", "grid.png")
+    call("sample", f"runs/{name}", "--n", "20", "--out", "grid.png")
     call("interpolate", f"runs/{name}", "--out", "walk.png")
     if name == "dcgan":
         call("arithmetic", "runs/dcgan", "--a", "0,1", "--b", "2,3", "--c", "4,5")
