@@ -16,6 +16,7 @@ sys.path.insert(0, str(ROOT / "examples"))
 
 import acgan  # noqa: E402
 import cgan  # noqa: E402
+import data_augmentation  # noqa: E402
 import dcgan  # noqa: E402
 import dragan  # noqa: E402
 import gan  # noqa: E402
@@ -23,6 +24,7 @@ import gan2d  # noqa: E402
 import projection  # noqa: E402
 import r1gan  # noqa: E402
 import ragan  # noqa: E402
+import retrieval  # noqa: E402
 import sngan  # noqa: E402
 import wgan  # noqa: E402
 import wgan_gp  # noqa: E402
@@ -54,6 +56,8 @@ EXAMPLES = {
     "cgan, perceptrons": (cgan.CGAN, cgan.Settings, {"network": "mlp"}),
     "acgan": (acgan.ACGAN, acgan.Settings, {"width": 8}),
     "acgan, classes of real samples": (acgan.ACGAN, acgan.Settings, {"width": 8, "fake_class": False}),
+    "data_augmentation": (data_augmentation.DataAugmentation, data_augmentation.Settings, {"width": 8}),
+    "retrieval": (retrieval.Retrieval, retrieval.Settings, {"width": 8}),
     "projection": (projection.ProjectionGAN, projection.Settings, {"width": 8}),
 }
 NOT_GANS = {"classifier"}  # tests/test_classifier.py looks at it

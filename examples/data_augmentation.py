@@ -1,0 +1,150 @@
+"""Do samples of a conditional GAN help a classifier that has few labels?
+
+    minimise over C  -E log C(y | x)   over 20 real pictures a class;   then over those and as many samples G(z, y)
+
+The GAN is told nothing more than the classifier: it trains on the same 20 pictures a class, or it would hand on labels
+that the classifier is not supposed to have. It is that of examples/projection.py; D sees real and generated pictures
+moved by up to 2 pixels: of 200 that stand still it would know each by heart (Zhao et al. 2020: both must be moved).
+
+    python examples/data_augmentation.py                          # glyphs
+    python examples/data_augmentation.py compare runs/data_augmentation      # train both classifiers and test them
+    for s in 0 1 2 3 4; do python examples/data_augmentation.py --seed $s --out runs/augment-$s; done
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from scratchgan import data, losses, training, xp
+from scratchgan.layers import (
+    Conditional,
+    ConditionalBatchNorm,
+    Conv2d,
+    ConvTranspose2d,
+    Dense,
+    Flatten,
+    LeakyReLU,
+    Projection,
+    ReLU,
+    Reshape,
+    Tanh,
+)
+from scratchgan.metrics.classifier import Classifier, lenet
+from scratchgan.optim import Adam
+from scratchgan.param import spectral_norm
+from scratchgan.training import command, option
+
+
+@dataclass
+class Settings(training.Settings):
+    steps: int = option(2000, "training steps: one is a step of D and a step of G", minimum=1)
+    data: str = option("glyphs", "data set", choices=("glyphs", "mnist", "fashion_mnist", "kmnist"))
+    labels: int = option(20, "pictures of each class", minimum=1)
+    classes: int = option(10, "K: the labels are 0 to K - 1", minimum=1)
+    latent: int = option(64, "length of the latent vector z", minimum=1)
+    width: int = option(24, "channels of the stage next to the picture", minimum=1)
+
+
+class DataAugmentation(training.LabelledModel):
+    """A projection GAN of 20 pictures a class."""
+
+    convolutional = True
+
+    def __init__(self, settings, shape, rng):
+        super().__init__(settings, shape, rng)
+        classes, small, large = settings.classes, settings.width, 2 * settings.width
+        self.G = Conditional(
+            Dense(settings.latent, 7 * 7 * large, rng=rng), Reshape(7, 7, large),
+            ConditionalBatchNorm(classes, large), ReLU(),
+            ConvTranspose2d(large, small, 4, stride=2, padding=1, rng=rng),
+            ConditionalBatchNorm(classes, small), ReLU(),
+            ConvTranspose2d(small, shape[-1], 4, stride=2, padding=1, rng=rng), Tanh(),
+        )  # fmt: skip
+        D = Conditional(
+            Conv2d(shape[-1], small, 4, stride=2, padding=1, rng=rng), LeakyReLU(0.1),
+            Conv2d(small, large, 4, stride=2, padding=1, rng=rng), LeakyReLU(0.1),
+            Flatten(), Projection(7 * 7 * large, classes, rng=rng),
+        )  # fmt: skip
+        self.D = spectral_norm(D, rng=rng)
+        self.opt_G = Adam(self.G.params(), settings.lr, betas=(0.5, 0.999))
+        self.opt_D = Adam(self.D.params(), settings.lr, betas=(0.5, 0.999))
+
+    @staticmethod
+    def load_data(settings):
+        """Return the first pictures of each class, in an order that follows from the seed."""
+        images, labels = training.LabelledModel.load_data(settings)
+        order = np.random.default_rng([settings.seed, 100]).permutation(len(labels))
+        rows = np.concatenate([order[labels[order] == label][: settings.labels] for label in range(settings.classes)])
+        return images[rows], labels[rows]
+
+    def step(self, batches):
+        images, labels = batches.next()
+        real, labels = xp.to_device(data.to_signed(images)), xp.to_device(labels)  # (N, 28, 28, C), (N,)
+        return {"D": self.discriminator_step(real, labels), "G": self.generator_step(labels)}
+
+    def discriminator_step(self, real, labels):
+        # D descends max(0, 1 - D(T x, y)) + max(0, 1 + D(T G(z, y), y)), T a shift
+        fake = self.G.forward((self.noise(len(real)), labels))[0]
+        real_logits, real_tape = self.D.forward((xp.roll(real, self.shift(), (1, 2)), labels))
+        fake_logits, fake_tape = self.D.forward((xp.roll(fake, self.shift(), (1, 2)), labels))
+        loss, d_real, d_fake = losses.hinge_discriminator(real_logits, fake_logits)
+        self.D.backward(real_tape, d_real)
+        self.D.backward(fake_tape, d_fake)
+        self.opt_D.step()
+        return loss
+
+    def generator_step(self, labels):
+        # G ascends D(T G(z, y), y)
+        down, right = self.shift()
+        fake, G_tape = self.G.forward((self.noise(len(labels)), labels))
+        logits, D_tape = self.D.forward((xp.roll(fake, (down, right), (1, 2)), labels))
+        loss, d_logits = losses.hinge_generator(logits)
+        d_fake = self.D.backward(D_tape, d_logits, grads=False)
+        self.G.backward(G_tape, xp.roll(d_fake, (-down, -right), (1, 2)))  # a shift's adjoint is the shift back
+        self.opt_G.step()
+        return loss
+
+    def shift(self):
+        """Return by how many pixels a batch is moved, down and to the right: borders are black, and may wrap."""
+        return tuple(int(pixels) for pixels in self.rng.integers(-2, 3, 2))
+
+    def generate(self, z, labels):
+        return self.G((z, labels))
+
+
+# ---- the command `compare` -------------------------------------------------------------------------------
+
+
+@dataclass
+class CompareOptions:
+    steps: int = option(400, "training steps of each classifier, with 32 real pictures", minimum=1)
+    device: str = option("auto", "where to compute", choices=("auto", "cpu", "gpu"))
+
+
+def compare(Model, Settings, program, argv):
+    """Train a classifier on the run's pictures, another with as many samples added; print their test accuracies."""
+    run, options = command.parse_run(program, "compare", compare.__doc__, CompareOptions, argv)
+    model = command.load(Model, Settings, run, options)
+    settings = model.settings
+    test = data.load_images(settings.data, data_dir=settings.data_dir or None, seed=settings.seed, split="test")
+    for name, samples in (("real pictures", 0), ("with samples added", 32)):
+        rng = np.random.default_rng([settings.seed, 101])
+        batches = data.Batches(*model.load_data(settings), batch_size=32, rng=rng)
+        net = lenet(model.shape, settings.classes, rng=rng)
+        optimizer = Adam(net.params(), 1e-3)
+        for _ in range(options.steps):
+            images, labels = batches.next()
+            if samples:
+                new = rng.integers(0, settings.classes, samples)
+                z = xp.to_device(model.latent(samples, rng))
+                images = np.concatenate([images, model.images(z, xp.to_device(new))])
+                labels = np.concatenate([labels, new])
+            logits, tape = net.forward(xp.to_device(data.to_signed(images)))
+            net.backward(tape, losses.softmax_cross_entropy(logits, xp.to_device(labels))[1])
+            optimizer.step()
+        accuracy = Classifier(net, settings.data, model.shape).accuracy(test.images, test.labels)
+        print(f"seed {settings.seed}, {name}: {100 * accuracy:.2f} % of {len(test.labels):,} test pictures")
+
+
+if __name__ == "__main__":
+    training.main(DataAugmentation, Settings, commands=[compare])
