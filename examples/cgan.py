@@ -30,7 +30,7 @@ from scratchgan.layers import (
     Reshape,
     Tanh,
 )
-from scratchgan.optim import Adam
+from scratchgan.optim import EMA, Adam
 from scratchgan.training import option
 
 
@@ -43,6 +43,7 @@ class Settings(training.Settings):
     classes: int = option(10, "K: the labels are 0 to K - 1", minimum=1)
     embedding: int = option(50, "numbers that a label becomes", minimum=1)
     latent: int = option(100, "length of the latent vector z", minimum=1)
+    average: float = option(0.995, "decay of the average of G's weights that samples come from", minimum=0)
     width: int = option(32, "channels next to the picture; a perceptron has 8 times as many units", minimum=1)
 
 
@@ -56,6 +57,7 @@ class CGAN(training.LabelledModel):
         self.G, self.D = (convolutional if settings.network == "conv" else perceptrons)(settings, shape, rng)
         self.opt_G = Adam(self.G.params(), settings.lr, betas=(0.5, 0.999))
         self.opt_D = Adam(self.D.params(), settings.lr, betas=(0.5, 0.999))
+        self.G_average = EMA(self.G, settings.average)
 
     def step(self, batches):
         images, labels = batches.next()
@@ -80,10 +82,11 @@ class CGAN(training.LabelledModel):
         loss, d_logits = losses.nonsaturating_generator(logits)
         self.G.backward(G_tape, self.D.backward(D_tape, d_logits, grads=False))  # labels have no gradient
         self.opt_G.step()
+        self.G_average.update()
         return loss
 
     def generate(self, z, labels):
-        return self.G((z, labels))
+        return self.G_average.net((z, labels))
 
 
 def convolutional(settings, shape, rng):
