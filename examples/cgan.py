@@ -41,7 +41,7 @@ class Settings(training.Settings):
     steps: int = option(4000, "training steps: one is a step of D and a step of G", minimum=1)
     network: str = option("conv", "what G and D are made of", choices=("conv", "mlp"))
     classes: int = option(10, "K: the labels are 0 to K - 1", minimum=1)
-    embedding: int = option(50, "numbers that a label becomes", minimum=1)
+    embedding: int = option(16, "numbers that a label becomes", minimum=1)
     latent: int = option(100, "length of the latent vector z", minimum=1)
     average: float = option(0.995, "decay of the average of G's weights that samples come from", minimum=0)
     width: int = option(32, "channels next to the picture; a perceptron has 8 times as many units", minimum=1)
@@ -100,9 +100,10 @@ def convolutional(settings, shape, rng):
     )  # fmt: skip
     D = Conditional(
         Conv2d(shape[-1], small, 4, stride=2, padding=1, rng=rng), LeakyReLU(0.2),
-        Conv2d(small, large, 4, stride=2, padding=1, rng=rng), BatchNorm(large), LeakyReLU(0.2), Flatten(),
-        LabelChannels(settings.classes, told, rng=rng),
-        Dense(7 * 7 * large + told, 128, rng=rng), LeakyReLU(0.2), Dense(128, 1, rng=rng),
+        LabelChannels(settings.classes, told, rng=rng),  # (N, 14, 14, small + embedding)
+        Conv2d(small + told, large, 4, stride=2, padding=1, rng=rng), BatchNorm(large), LeakyReLU(0.2),
+        Conv2d(large, large, 3, padding=1, rng=rng), BatchNorm(large), LeakyReLU(0.2),
+        Flatten(), Dense(7 * 7 * large, 1, rng=rng),
     )  # fmt: skip
     return G, D
 
