@@ -29,7 +29,7 @@ from scratchgan.layers import (
     Reshape,
     Tanh,
 )
-from scratchgan.optim import Adam
+from scratchgan.optim import EMA, Adam
 from scratchgan.param import spectral_norm
 from scratchgan.training import option
 
@@ -38,10 +38,12 @@ from scratchgan.training import option
 class Settings(training.Settings):
     """Losses and normalisations as in the paper; networks after SNGAN's for 32 x 32, without residual blocks."""
 
-    steps: int = option(4000, "training steps: one is a step of D and a step of G", minimum=1)
+    steps: int = option(3000, "training steps: one is a step of D and a step of G", minimum=1)
+    lr: float = option(5e-4, "learning rate", minimum=1e-12)
     classes: int = option(10, "K: the labels are 0 to K - 1", minimum=1)
     latent: int = option(100, "length of the latent vector z", minimum=1)
-    width: int = option(32, "channels of the stage next to the picture", minimum=1)
+    average: float = option(0.995, "decay of the average of G's weights that samples come from", minimum=0)
+    width: int = option(24, "channels of the stage next to the picture", minimum=1)
 
 
 class ProjectionGAN(training.LabelledModel):
@@ -68,6 +70,7 @@ class ProjectionGAN(training.LabelledModel):
         self.D = spectral_norm(D, rng=rng)
         self.opt_G = Adam(self.G.params(), settings.lr, betas=(0.5, 0.999))
         self.opt_D = Adam(self.D.params(), settings.lr, betas=(0.5, 0.999))
+        self.G_average = EMA(self.G, settings.average)
 
     def step(self, batches):
         images, labels = batches.next()
@@ -92,10 +95,11 @@ class ProjectionGAN(training.LabelledModel):
         loss, d_logits = losses.hinge_generator(logits)
         self.G.backward(G_tape, self.D.backward(D_tape, d_logits, grads=False))
         self.opt_G.step()
+        self.G_average.update()
         return loss
 
     def generate(self, z, labels):
-        return self.G((z, labels))
+        return self.G_average.net((z, labels))
 
 
 if __name__ == "__main__":

@@ -38,9 +38,9 @@ from scratchgan.training import command, option
 class Settings(training.Settings):
     """Hinge losses and spectral normalisation, as in examples/sngan.py; half of its width."""
 
-    steps: int = option(2000, "training steps: one is a step of D and a step of G", minimum=1)
+    steps: int = option(1500, "training steps: one is a step of D and a step of G", minimum=1)
     latent: int = option(100, "length of the latent vector z", minimum=1)
-    width: int = option(32, "channels of the stage next to the picture", minimum=1)
+    width: int = option(24, "channels of the stage next to the picture", minimum=1)
 
 
 class Retrieval(training.Model):

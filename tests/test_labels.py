@@ -4,9 +4,10 @@ import copy
 
 import numpy as np
 import pytest
-from test_examples import start
+from PIL import Image
+from test_examples import cgan, data_augmentation, retrieval, start
 
-from scratchgan import data, penalties
+from scratchgan import data, inspect, penalties, training
 from scratchgan.data import to_signed
 from scratchgan.errors import DataError
 from scratchgan.layers import (
@@ -24,6 +25,7 @@ from scratchgan.layers import (
     Sequential,
     Tanh,
 )
+from scratchgan.metrics import classifier
 
 rng = np.random.default_rng(0)
 
@@ -201,6 +203,17 @@ def test_a_container_without_labels_takes_no_layer_that_wants_them():
     assert not Embedding(3, 2, rng=rng).takes_labels  # its input is the labels, and not a pair
 
 
+def test_a_network_that_takes_labels_can_be_looked_into():
+    model, _ = start("projection")
+    for net, shape in ((model.G, (2, 100)), (model.D, (2, 28, 28, 1))):
+        assert sum(row.parameters for row in inspect.count(net, shape)) == sum(p.value.size for p in net.params())
+        pair = rng.standard_normal(shape, dtype=np.float32), np.array([3, 1])
+        records = inspect.trace(net, pair, np.random.default_rng(0))
+        y, tape = copy.deepcopy(net).forward(pair)
+        dx = net.backward(tape, np.random.default_rng(0).standard_normal(y.shape).astype("float32"), grads=False)
+        assert np.isclose(records[-1].spread, y.std()) and np.isclose(records[0].gradient_spread, dx.std())
+
+
 # ---- data ------------------------------------------------------------------------------------------------
 
 
@@ -216,3 +229,80 @@ def test_labels_of_a_data_set_are_checked():
     ):
         with pytest.raises(DataError, match=message):
             data.check_labels(bad, classes)
+
+
+@pytest.mark.parametrize("more, message", [
+    (["--classes", "5"], "The labels reach from 0 to 9; for 5 classes they must be 0 to 4. Is --classes 10 meant?"),
+    (["--classes", "12"], "Of 12 classes, 10, 11 have no sample; set --classes to the number of classes."),
+])  # fmt: skip
+def test_classes_that_do_not_match_the_data(more, message, tmp_path, capsys):
+    with pytest.raises(SystemExit) as exit:
+        training.main(cgan.CGAN, cgan.Settings, ["--out", str(tmp_path / "run"), "--device", "cpu", *more])
+    assert exit.value.code == 2 and message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+# ---- pictures, and the commands of the examples ----------------------------------------------------------
+
+
+def test_a_picture_has_a_class_a_row_and_a_z_a_column():
+    model, _ = start("cgan")
+    asked = []
+    model.generate = lambda z, labels: asked.append((z, labels)) or np.zeros((len(z), 28, 28, 1), np.float32)
+    z = model.latent(64, rng)
+    assert model.picture(z).shape == (10 * 30 + 2, 6 * 30 + 2, 1)
+    np.testing.assert_array_equal(asked[0][1].reshape(10, 6), np.arange(10)[:, None].repeat(6, 1))
+    np.testing.assert_array_equal(asked[0][0].reshape(10, 6, -1), np.broadcast_to(z[:6], (10, 6, 100)))
+    model.walk(model.latent(12, rng), 4)
+    np.testing.assert_array_equal(asked[1][1], [0] * 4 + [1] * 4 + [2] * 4)
+
+
+def trained(module, Model, tmp_path, monkeypatch, **options):
+    """Train an example for two steps, in a directory of its own, and return its run."""
+    monkeypatch.chdir(tmp_path)
+    training.train(Model, module.Settings(steps=2, batch_size=4, width=2, device="cpu", out="run", **options))
+    return "run"
+
+
+def test_accuracy_counts_the_samples_that_the_classifier_recognises(tmp_path, monkeypatch, capsys):
+    run, main = trained(cgan, cgan.CGAN, tmp_path, monkeypatch), (cgan.CGAN, cgan.Settings)
+    with pytest.raises(SystemExit):
+        training.main(*main, ["accuracy", run], commands=[training.accuracy])
+    assert "examples/classifier.py --data glyphs" in capsys.readouterr().err
+    net = classifier.lenet((28, 28, 1), 10, rng=rng)
+    net.layers[1].W.value[...] = 0
+    net.layers[1].b.value[7] = 1  # a classifier that sees sevens only
+    classifier.save(classifier.Classifier(net, "glyphs", (28, 28, 1)))
+    training.main(*main, ["accuracy", run, "--n", "3"], commands=[training.accuracy])
+    said = capsys.readouterr().out
+    assert "class 7: 100.0 %" in said and "class 6: 0.0 %" in said and "class accuracy: 10.00 % of 30 samples" in said
+
+
+def test_both_classifiers_are_compared(tmp_path, monkeypatch, capsys):
+    run = trained(data_augmentation, data_augmentation.DataAugmentation, tmp_path, monkeypatch, labels=2)
+    main = (data_augmentation.DataAugmentation, data_augmentation.Settings)
+    training.main(*main, ["compare", run, "--steps", "2"], commands=[data_augmentation.compare])
+    said = capsys.readouterr().out
+    assert "seed 0, real pictures: " in said and "seed 0, with samples added: " in said
+
+
+def test_the_pictures_of_data_augmentation_are_as_many_of_each_class():
+    images, labels = data_augmentation.DataAugmentation.load_data(data_augmentation.Settings(labels=3))
+    assert len(images) == 30 and np.bincount(labels).tolist() == [3] * 10
+    other, _ = data_augmentation.DataAugmentation.load_data(data_augmentation.Settings(labels=3, seed=1))
+    assert not np.array_equal(images, other)
+
+
+def test_retrieval(tmp_path, monkeypatch, capsys):
+    run = trained(retrieval, retrieval.Retrieval, tmp_path, monkeypatch)
+    main = (retrieval.Retrieval, retrieval.Settings)
+    arguments = ["retrieve", run, "--queries", "5", "--gallery", "40"]
+    training.main(*main, arguments, commands=[retrieval.retrieve])
+    said = capsys.readouterr().out
+    assert all(f"precision at 10, {name}: 0." in said for name in ("D", "untrained D", "pixels"))
+    assert Image.open(tmp_path / "run" / "retrieval.png").size == (11 * 30 + 2, 10 * 30 + 2)
+
+
+def test_the_nearest_have_the_largest_cosine():
+    gallery = np.array([[1.0, 0], [5, 5], [0, 2], [-1, 0], [0, 0]])
+    np.testing.assert_array_equal(retrieval.nearest(np.array([[3.0, 1], [-1, 4]]), gallery, 3), [[0, 1, 2], [2, 1, 3]])
