@@ -1,5 +1,6 @@
 """What every example must do: train, move all its networks, let G hear D, resume exactly, and explain itself."""
 
+import copy
 import subprocess
 import sys
 from pathlib import Path
@@ -85,11 +86,16 @@ def generated(model, z):
     return model.generate(z, some_labels(len(z))) if isinstance(model, training.LabelledModel) else model.generate(z)
 
 
-def scores(model, x, labels=None):
+def drawn(model, z):
+    """Return what G itself, and not an average of it, draws for z."""
+    return model.G((z, some_labels(len(z))) if model.G.takes_labels else z)
+
+
+def scores(model, x, labels=None, train=False):
     """Return D's logits of "real" for x, which are of `some_labels` unless labels are given."""
-    if model.D.takes_labels:
-        return model.D((x, some_labels(len(x)) if labels is None else labels))
-    return model.D(x)[:, :1]  # beside it there may be logits of classes
+    D = copy.deepcopy(model.D)  # in training a forward moves running statistics
+    labels = some_labels(len(x)) if labels is None else labels
+    return D.forward((x, labels) if D.takes_labels else x, train)[0][:, :1]  # beside it there may be logits of classes
 
 
 def generator_step(model, n):
@@ -144,10 +150,10 @@ def test_a_generator_step_raises_what_D_says_of_its_samples(name):
     """The sign of G's objective: with D held fixed, G's samples come to look more real to it."""
     model, _ = start(name)
     z = xp.to_device(model.latent(256, np.random.default_rng(2)))
-    before = scores(model, generated(model, z)).mean()
+    before = scores(model, drawn(model, z), train=True).mean()  # as G's step sees it: by the batch's statistics
     for _ in range(20):
         generator_step(model, 64)
-    assert scores(model, generated(model, z)).mean() > before
+    assert scores(model, drawn(model, z), train=True).mean() > before
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -157,7 +163,7 @@ def test_a_discriminator_step_parts_real_from_fake(name):
     batch = batches.next()
     real, *labels = batch if isinstance(batch, tuple) else (batch,)
     real = real.astype("float32") / 127.5 - 1 if real.dtype == np.uint8 else real
-    fake = generated(model, model.noise(256))
+    fake = drawn(model, model.noise(256))
     before = scores(model, real, *labels).mean() - scores(model, fake).mean()
     for _ in range(50):
         model.discriminator_step(real, *labels)

@@ -54,9 +54,10 @@ class LabelChannels(Layer):
 
     def forward(self, pair, train=True):
         x, labels = unpair(self, pair)
-        codes, tape = self.embedding.forward(labels)  # (N, features)
+        check(self, "x", x, dtype=self.embedding.W.value.dtype)
+        codes, labels = self.embedding.forward(labels)  # (N, features)
         codes = xp.broadcast_to(across(codes, x.shape), (*x.shape[:-1], codes.shape[-1]))
-        return xp.concatenate([x, codes.astype(x.dtype)], axis=-1), (tape, x.shape)
+        return xp.concatenate([x, codes], axis=-1), (labels, x.shape)
 
     def backward(self, tape, dy, grads=True):
         labels, shape = tape
