@@ -116,7 +116,7 @@ class ACGAN(training.LabelledModel):
         self.G_average.update()
         return loss, class_loss
 
-    def generate(self, z, labels):
+    def sample(self, z, labels):
         return self.G_average.net((z, labels))
 
 

@@ -86,7 +86,7 @@ class CGAN(training.LabelledModel):
         self.G_average.update()
         return loss
 
-    def generate(self, z, labels):
+    def sample(self, z, labels):
         return self.G_average.net((z, labels))
 
 

@@ -108,7 +108,7 @@ class DataAugmentation(training.LabelledModel):
         """Return by how many pixels a batch is moved, down and to the right: borders are black, and may wrap."""
         return tuple(int(pixels) for pixels in self.rng.integers(-2, 3, 2))
 
-    def generate(self, z, labels):
+    def sample(self, z, labels):
         return self.G((z, labels))
 
 

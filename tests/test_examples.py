@@ -81,11 +81,6 @@ def some_labels(n):
     return xp.asarray(np.arange(n) % 10)
 
 
-def generated(model, z):
-    """Return G's samples for z, of several classes where they are asked for by class."""
-    return model.generate(z, some_labels(len(z))) if isinstance(model, training.LabelledModel) else model.generate(z)
-
-
 def drawn(model, z):
     """Return what G itself, and not an average of it, draws for z."""
     return model.G((z, some_labels(len(z))) if model.G.takes_labels else z)

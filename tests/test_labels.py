@@ -248,13 +248,17 @@ def test_classes_that_do_not_match_the_data(more, message, tmp_path, capsys):
 def test_a_picture_has_a_class_a_row_and_a_z_a_column():
     model, _ = start("cgan")
     asked = []
-    model.generate = lambda z, labels: asked.append((z, labels)) or np.zeros((len(z), 28, 28, 1), np.float32)
+    model.sample = lambda z, labels: asked.append((z, labels)) or np.zeros((len(z), 28, 28, 1), np.float32)
     z = model.latent(64, rng)
     assert model.picture(z).shape == (10 * 30 + 2, 6 * 30 + 2, 1)
     np.testing.assert_array_equal(asked[0][1].reshape(10, 6), np.arange(10)[:, None].repeat(6, 1))
     np.testing.assert_array_equal(asked[0][0].reshape(10, 6, -1), np.broadcast_to(z[:6], (10, 6, 100)))
     model.walk(model.latent(12, rng), 4)
     np.testing.assert_array_equal(asked[1][1], [0] * 4 + [1] * 4 + [2] * 4)
+    model.images(model.latent(300, rng))  # whoever names no class is given each in turn
+    np.testing.assert_array_equal(np.concatenate([asked[2][1], asked[3][1]]), np.arange(300) % 10)
+    model.generate(model.latent(3, rng))
+    assert asked[4][1].tolist() == [0, 1, 2]
 
 
 def trained(module, Model, tmp_path, monkeypatch, **options):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_examples import EXAMPLES, dcgan, generated, start
+from test_examples import EXAMPLES, dcgan, start
 
 from scratchgan import threads, training, xp
 from scratchgan.errors import TrainingError
@@ -71,11 +71,11 @@ def test_pictures_reports_and_checkpoints(example):
         picture, state = model.picture(xp.to_device(z)), model.state()
         assert picture.dtype == np.uint8 and isinstance(picture, np.ndarray)
         assert all(np.isfinite(float(number)) for number in model.report().values())
-        samples = generated(model, xp.to_device(z)).get()
+        samples = model.generate(xp.to_device(z)).get()
     assert all(type(array) is np.ndarray for array in state.values())
     other, _ = start(name)
     other.load_state(state)
-    np.testing.assert_allclose(generated(other, z), samples, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(other.generate(z), samples, rtol=1e-4, atol=1e-5)
     with xp.using(strict_xp):
         model.load_state(state)
         assert all(isinstance(parameter.value, xp.ndarray) for parameter in model.G.params())

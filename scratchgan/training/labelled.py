@@ -11,9 +11,10 @@ from scratchgan.training.settings import option
 
 
 class LabelledModel(Model):
-    """A GAN whose samples are asked for by class: write `generate(z, labels)`; settings.classes is K.
+    """A GAN whose samples are asked for by class: write `sample(z, labels)`; settings.classes is K.
 
-    Its data are images and labels from 0 to K - 1. Its pictures have a class a row, and in each column one z.
+    Its data are images and labels from 0 to K - 1. Its pictures have a class a row, and in each column one z. Whoever
+    asks for no class in particular is given 0, 1, ..., K - 1 in turn.
     """
 
     @staticmethod
@@ -22,13 +23,17 @@ class LabelledModel(Model):
         data.check_labels(found.labels, settings.classes)
         return found.images, found.labels
 
-    def generate(self, z, labels):
+    def sample(self, z, labels):
         """Return G(z, labels), samples on the device, in inference mode; z and labels are on the device."""
-        raise NotImplementedError(f"{type(self).__name__} has no generate")
+        raise NotImplementedError(f"{type(self).__name__} has no sample")
 
-    def images(self, z, labels):
+    def generate(self, z, labels=None):
+        return self.sample(z, xp.arange(len(z)) % self.settings.classes if labels is None else labels)
+
+    def images(self, z, labels=None):
         """Return the samples G(z, labels) as images: uint8 (N, H, W, C), on the host."""
-        parts = [xp.to_host(self.generate(z[i : i + 256], labels[i : i + 256])) for i in range(0, len(z), 256)]
+        labels = xp.arange(len(z)) % self.settings.classes if labels is None else labels
+        parts = [xp.to_host(self.sample(z[i : i + 256], labels[i : i + 256])) for i in range(0, len(z), 256)]
         return data.to_bytes(np.concatenate(parts))
 
     def picture(self, z):
