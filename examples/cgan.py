@@ -3,8 +3,8 @@
     min over G, max over D of  E log D(x | y) + E log(1 - D(G(z | y) | y))                    (eq. 2)
 
 Both networks are told the label y. D's question is no longer "is x real?" but "is x a real y?", so that G must draw
-the digit that it is asked for. An embedding of y stands beside z in G, and beside x in D: as further numbers of a
-vector, or as further channels of a picture, the same at every pixel. docs/labels.md shows what came out.
+the digit that it is asked for. An embedding of y stands beside z in G; in D, beside x in a perceptron, and beside the
+first features in convolutions, as further channels that are the same at every position. docs/labels.md has results.
 
     python examples/cgan.py                         # glyphs
     python examples/cgan.py --data mnist
@@ -91,7 +91,7 @@ class CGAN(training.LabelledModel):
 
 
 def convolutional(settings, shape, rng):
-    """DCGAN's networks, with an embedding of the label beside z and beside the picture's channels."""
+    """DCGAN's networks, with an embedding of the label beside z and beside D's first features; D one layer deeper."""
     small, large, told = settings.width, 2 * settings.width, settings.embedding
     G = Conditional(
         LabelChannels(settings.classes, told, rng=rng),
