@@ -62,18 +62,18 @@ OBJECTIVES = {
         lambda r, f, y: -saturating_pair(r[:, 0], f[:, 0]) - log_p(r[:, 1:], y).mean(),
         lambda f, y: -log_sigmoid(f[:, 0]).mean() - log_p(f[:, 1:], y).mean(),
     ),
-    "projection": (
-        lambda r, f, y: above_zero(1 - r).mean() + above_zero(1 + f).mean(),
-        lambda f, y: -f.mean(),
-    ),
+    **{name: (lambda r, f, y: above_zero(1 - r).mean() + above_zero(1 + f).mean(), lambda f, y: -f.mean())
+       for name in ("projection", "data_augmentation", "retrieval")},
 }  # fmt: skip
+SHIFT = (1, -2)  # of data_augmentation, in place of random ones
 
 
 def objective(name, player, G, D, real, z, labels):
     """What a player descends, for networks of any dtype."""
-    judge = lambda x: D.forward((x, labels) if D.takes_labels else x)[0]
+    moved = lambda x: np.roll(x, SHIFT, (1, 2)) if name == "data_augmentation" else x
+    judge = lambda x: D.forward((moved(x), labels) if D.takes_labels else x)[0]
     D_descends, G_descends = OBJECTIVES[name]
-    fake = G.forward((z, labels))[0]
+    fake = G.forward((z, labels) if G.takes_labels else z)[0]
     if player == "D":
         return D_descends(judge(real), judge(fake), labels)
     return G_descends(judge(fake), labels)
@@ -84,21 +84,24 @@ def objective(name, player, G, D, real, z, labels):
 def test_a_step_follows_the_gradient_of_the_objective(name, player):
     """The gradient handed to the optimizer, along random directions, against a complex step of the paper's formula."""
     model, batches = start(name)
-    images, labels = batches.next()
-    real = to_signed(images)
+    model.shift = lambda: SHIFT
+    batch = batches.next()
+    images, *labels = batch if isinstance(batch, tuple) else (batch,)
+    real, n = to_signed(images), len(images)
     held = copy.deepcopy({"G": model.G, "D": model.D, "rng": model.rng})  # dropout may share the generator of the noise
     optimizer = {"G": model.opt_G, "D": model.opt_D}[player]
     found = []
     optimizer.step = lambda: found.append([param.grad.copy() for param in optimizer.flat.parts])
-    model.discriminator_step(real, labels) if player == "D" else model.generator_step(labels)
+    model.discriminator_step(real, *labels) if player == "D" else model.generator_step(*(labels or [n]))
     for _ in range(3):
         stepped = copy.deepcopy(held)
-        z = model.latent(len(labels), stepped.pop("rng"))
+        z = model.latent(n, stepped.pop("rng"))
         stepped = {key: net.astype(np.complex128) for key, net in stepped.items()}
         directions = [rng.standard_normal(param.value.shape) for param in stepped[player].params()]
         for param, v in zip(stepped[player].params(), directions, strict=True):
             param.value[...] += 1e-20j * v
-        expected = objective(name, player, **stepped, real=real.astype(complex), z=z.astype(complex), labels=labels)
+        arrays = {"real": real.astype(complex), "z": z.astype(complex), "labels": labels[0] if labels else None}
+        expected = objective(name, player, **stepped, **arrays)
         terms = [(grad * v).sum() for grad, v in zip(found[0], directions, strict=True)]
         assert abs(sum(terms) - expected.imag / 1e-20) < 1e-4 * sum(map(abs, terms))
 
