@@ -3,8 +3,8 @@
     minimise over C  -E log C(y | x)   over 20 real pictures a class;   then over those and as many samples G(z, y)
 
 The GAN is told nothing more than the classifier: it trains on the same 20 pictures a class, or it would hand on labels
-that the classifier is not supposed to have. It is that of examples/projection.py; D sees real and generated pictures
-moved by up to 2 pixels: of 200 that stand still it would know each by heart (Zhao et al. 2020: both must be moved).
+that the classifier is not supposed to have. It is that of examples/cgan.py, narrower; D sees real and generated
+pictures moved by up to 2 pixels: of 200 that stand still it would know each by heart (Zhao et al. 2020: both move).
 
     python examples/data_augmentation.py                          # glyphs; another --seed takes other pictures
     python examples/data_augmentation.py compare runs/data_augmentation      # trains both classifiers and tests them
@@ -16,21 +16,20 @@ import numpy as np
 
 from scratchgan import data, losses, training, xp
 from scratchgan.layers import (
+    BatchNorm,
     Conditional,
-    ConditionalBatchNorm,
     Conv2d,
     ConvTranspose2d,
     Dense,
     Flatten,
+    LabelChannels,
     LeakyReLU,
-    Projection,
     ReLU,
     Reshape,
     Tanh,
 )
 from scratchgan.metrics.classifier import Classifier, lenet
-from scratchgan.optim import Adam
-from scratchgan.param import spectral_norm
+from scratchgan.optim import EMA, Adam
 from scratchgan.training import command, option
 
 
@@ -42,32 +41,32 @@ class Settings(training.Settings):
     labels: int = option(20, "pictures of each class", minimum=1)
     classes: int = option(10, "K: the labels are 0 to K - 1", minimum=1)
     latent: int = option(64, "length of the latent vector z", minimum=1)
-    width: int = option(16, "channels of the stage next to the picture", minimum=1)
+    width: int = option(12, "channels of the stage next to the picture", minimum=1)
 
 
 class DataAugmentation(training.LabelledModel):
-    """A projection GAN of 20 pictures a class."""
+    """A conditional GAN of 20 pictures a class."""
 
     convolutional = True
 
     def __init__(self, settings, shape, rng):
         super().__init__(settings, shape, rng)
-        classes, small, large = settings.classes, settings.width, 2 * settings.width
+        classes, small, large, told = settings.classes, settings.width, 2 * settings.width, 16
         self.G = Conditional(
-            Dense(settings.latent, 7 * 7 * large, rng=rng), Reshape(7, 7, large),
-            ConditionalBatchNorm(classes, large), ReLU(),
-            ConvTranspose2d(large, small, 4, stride=2, padding=1, rng=rng),
-            ConditionalBatchNorm(classes, small), ReLU(),
+            LabelChannels(classes, told, rng=rng),
+            Dense(settings.latent + told, 7 * 7 * large, rng=rng), Reshape(7, 7, large), BatchNorm(large), ReLU(),
+            ConvTranspose2d(large, small, 4, stride=2, padding=1, rng=rng), BatchNorm(small), ReLU(),
             ConvTranspose2d(small, shape[-1], 4, stride=2, padding=1, rng=rng), Tanh(),
         )  # fmt: skip
-        D = Conditional(
-            Conv2d(shape[-1], small, 4, stride=2, padding=1, rng=rng), LeakyReLU(0.1),
-            Conv2d(small, large, 4, stride=2, padding=1, rng=rng), LeakyReLU(0.1),
-            Flatten(), Projection(7 * 7 * large, classes, rng=rng),
+        self.D = Conditional(
+            Conv2d(shape[-1], small, 4, stride=2, padding=1, rng=rng), LeakyReLU(0.2),
+            LabelChannels(classes, told, rng=rng),
+            Conv2d(small + told, large, 4, stride=2, padding=1, rng=rng), BatchNorm(large), LeakyReLU(0.2),
+            Flatten(), Dense(7 * 7 * large, 1, rng=rng),
         )  # fmt: skip
-        self.D = spectral_norm(D, rng=rng)
         self.opt_G = Adam(self.G.params(), settings.lr, betas=(0.5, 0.999))
         self.opt_D = Adam(self.D.params(), settings.lr, betas=(0.5, 0.999))
+        self.G_average = EMA(self.G, 0.99)
 
     @staticmethod
     def load_data(settings):
@@ -83,25 +82,26 @@ class DataAugmentation(training.LabelledModel):
         return {"D": self.discriminator_step(real, labels), "G": self.generator_step(labels)}
 
     def discriminator_step(self, real, labels):
-        # D descends max(0, 1 - D(T x, y)) + max(0, 1 + D(T G(z, y), y)), T a shift
+        # D ascends log D(T x | y) + log(1 - D(T G(z | y) | y)), T a shift
         fake = self.G.forward((self.noise(len(real)), labels))[0]
         real_logits, real_tape = self.D.forward((xp.roll(real, self.shift(), (1, 2)), labels))
         fake_logits, fake_tape = self.D.forward((xp.roll(fake, self.shift(), (1, 2)), labels))
-        loss, d_real, d_fake = losses.hinge_discriminator(real_logits, fake_logits)
+        loss, d_real, d_fake = losses.nonsaturating_discriminator(real_logits, fake_logits)
         self.D.backward(real_tape, d_real)
         self.D.backward(fake_tape, d_fake)
         self.opt_D.step()
         return loss
 
     def generator_step(self, labels):
-        # G ascends D(T G(z, y), y)
+        # G ascends log D(T G(z | y) | y)
         down, right = self.shift()
         fake, G_tape = self.G.forward((self.noise(len(labels)), labels))
         logits, D_tape = self.D.forward((xp.roll(fake, (down, right), (1, 2)), labels))
-        loss, d_logits = losses.hinge_generator(logits)
+        loss, d_logits = losses.nonsaturating_generator(logits)
         d_fake = self.D.backward(D_tape, d_logits, grads=False)
         self.G.backward(G_tape, xp.roll(d_fake, (-down, -right), (1, 2)))  # a shift's adjoint is the shift back
         self.opt_G.step()
+        self.G_average.update()
         return loss
 
     def shift(self):
@@ -109,7 +109,7 @@ class DataAugmentation(training.LabelledModel):
         return tuple(int(pixels) for pixels in self.rng.integers(-2, 3, 2))
 
     def sample(self, z, labels):
-        return self.G((z, labels))
+        return self.G_average.net((z, labels))
 
 
 # ---- the command `compare` -------------------------------------------------------------------------------

@@ -52,8 +52,8 @@ def saturating_pair(real, fake):
 
 # What D and G descend, of D's outputs for real samples and fakes, and of the labels.
 OBJECTIVES = {
-    "cgan": (lambda r, f, y: -saturating_pair(r, f), lambda f, y: -log_sigmoid(f).mean()),
-    "cgan, perceptrons": (lambda r, f, y: -saturating_pair(r, f), lambda f, y: -log_sigmoid(f).mean()),
+    **{name: (lambda r, f, y: -saturating_pair(r, f), lambda f, y: -log_sigmoid(f).mean())
+       for name in ("cgan", "cgan, perceptrons", "data_augmentation")},
     "acgan": (
         lambda r, f, y: -saturating_pair(r[:, 0], f[:, 0]) - log_p(r[:, 1:], y).mean() - log_p(f[:, 1:], y).mean(),
         lambda f, y: -log_sigmoid(f[:, 0]).mean() - log_p(f[:, 1:], y).mean(),
@@ -63,7 +63,7 @@ OBJECTIVES = {
         lambda f, y: -log_sigmoid(f[:, 0]).mean() - log_p(f[:, 1:], y).mean(),
     ),
     **{name: (lambda r, f, y: above_zero(1 - r).mean() + above_zero(1 + f).mean(), lambda f, y: -f.mean())
-       for name in ("projection", "data_augmentation", "retrieval")},
+       for name in ("projection", "retrieval")},
 }  # fmt: skip
 SHIFT = (1, -2)  # of data_augmentation, in place of random ones
 
