@@ -62,7 +62,7 @@ class PacGAN(training.Model):
         return mixture(settings.data).sample(100_000, np.random.default_rng(settings.seed))  # (N, 2)
 
     def step(self, batches):
-        real = xp.concatenate([xp.to_device(batches.next()) for _ in range(self.settings.pack)])  # (batch_size * pack, 2)
+        real = xp.concatenate([xp.to_device(batches.next()) for _ in range(self.settings.pack)])  # (N * pack, 2)
         return {"D": self.discriminator_step(real), "G": self.generator_step(len(real))}
 
     def discriminator_step(self, real):

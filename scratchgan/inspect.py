@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from scratchgan import xp
 from scratchgan.layers.base import add, check
-from scratchgan.layers.compose import Concat, Residual, Sequential, Tapes
+from scratchgan.layers.compose import Concat, Conditional, Residual, Sequential, Tapes
 
 # ---- what a network is made of ---------------------------------------------------------------------------
 
@@ -57,6 +57,7 @@ def count(net, shape, dtype=None):
 
     Zeros of this shape, (N, ...), are sent through the network, in inference, which changes nothing in it. dtype is
     that of x: by default that of the network's parameters; a network that begins with an Embedding needs "int64".
+    A network that takes labels is given zeros for them, too.
     Multiply-adds are the products of weights and numbers that depend on x, which layers with a method
     `multiply_adds(shape)` count; activations, normalisations and pooling cost little beside them and count as 0.
     A layer of another kind that has layers inside is one row.
@@ -72,7 +73,8 @@ def count(net, shape, dtype=None):
         parameters = sum(param.value.size for param in new)
         rows.append(Row(path, repr(layer), y.shape, parameters, products, math.prod(y.shape[1:]) * y.itemsize))
 
-    forward(net, "", xp.zeros(shape, dtype=dtype), False, visit)
+    x = xp.zeros(shape, dtype=dtype)
+    forward(net, "", (x, xp.zeros(shape[:1], dtype="int64")) if net.takes_labels else x, False, visit)
     return rows
 
 
@@ -93,9 +95,9 @@ class Record(NamedTuple):
 def trace(net, x, rng):
     """Return the `Record` of every layer, in the order of forward, for one forward and backward in training.
 
-    x: a batch. The gradient at the network's output is drawn from N(0, 1) by rng, so that a gradient_spread far above
-    or below 1 tells how much the layers above have made of it. A copy of the network is used: parameters, grads,
-    running statistics and random generators of `net` stay as they are.
+    x: a batch, or the pair (x, labels) of a network that takes labels. The gradient at the network's output is drawn
+    from N(0, 1) by rng, so that a gradient_spread far above or below 1 tells how much the layers above have made of it.
+    A copy of the network is used: parameters, grads, running statistics and generators of `net` stay as they are.
     """
     net, records = copy.deepcopy(net), {}
 
@@ -127,6 +129,12 @@ def forward(layer, path, x, train, visit):
             x, tape = forward(part, join(path, name), x, train, visit)
             tapes.append(tape)
         return x, tapes  # a row of its own would repeat its last layer's
+    if computes_as(layer, Conditional):
+        tapes, (x, labels) = Tapes(), x
+        for name, part in layer.children():
+            x, tape = forward(part, join(path, name), (x, labels) if part.takes_labels else x, train, visit)
+            tapes.append(tape)
+        return x, tapes
     if computes_as(layer, Residual):
         body, body_tape = forward(layer.body, join(path, "body"), x, train, visit)
         around, shortcut_tape = forward(layer.shortcut, join(path, "shortcut"), x, train, visit)
@@ -143,7 +151,7 @@ def forward(layer, path, x, train, visit):
 
 def backward(layer, path, tape, dy, visit):
     """Return layer.backward(tape, dy, grads=False), and call visit(path, dx) for every layer inside but Sequential."""
-    if computes_as(layer, Sequential):
+    if computes_as(layer, Sequential) or computes_as(layer, Conditional):
         for (name, part), part_tape in zip(reversed(layer.children()), reversed(tape), strict=True):
             dy = backward(part, join(path, name), part_tape, dy, visit)
         return dy

@@ -1,5 +1,6 @@
 """What every example must do: train, move all its networks, let G hear D, resume exactly, and explain itself."""
 
+import copy
 import subprocess
 import sys
 from pathlib import Path
@@ -8,13 +9,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scratchgan import threads, xp
+from scratchgan import threads, training, xp
 from scratchgan.data import Batches
 from scratchgan.training import loop
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "examples"))
 
+import acgan  # noqa: E402
+import cgan  # noqa: E402
+import data_augmentation  # noqa: E402
 import dcgan  # noqa: E402
 import dragan  # noqa: E402
 import gan  # noqa: E402
@@ -22,8 +26,10 @@ import gan2d  # noqa: E402
 import improved_gan  # noqa: E402
 import mode_collapse  # noqa: E402, F401
 import pacgan  # noqa: E402
+import projection  # noqa: E402
 import r1gan  # noqa: E402
 import ragan  # noqa: E402
+import retrieval  # noqa: E402
 import sngan  # noqa: E402
 import unrolled  # noqa: E402
 import veegan  # noqa: E402
@@ -66,6 +72,13 @@ EXAMPLES = {
             ("historical_averaging", 0.1), ("real_target", 0.9), ("instance_noise", 0.1),
         )
     },
+    "cgan": (cgan.CGAN, cgan.Settings, {"width": 8}),
+    "cgan, perceptrons": (cgan.CGAN, cgan.Settings, {"network": "mlp"}),
+    "acgan": (acgan.ACGAN, acgan.Settings, {"width": 8}),
+    "acgan, classes of real samples": (acgan.ACGAN, acgan.Settings, {"width": 8, "fake_class": False}),
+    "data_augmentation": (data_augmentation.DataAugmentation, data_augmentation.Settings, {"width": 8}),
+    "retrieval": (retrieval.Retrieval, retrieval.Settings, {"width": 8}),
+    "projection": (projection.ProjectionGAN, projection.Settings, {"width": 8}),
 }  # fmt: skip
 NOT_GANS = {"classifier", "mode_collapse"}  # tests/test_classifier.py looks at the one; the other compares four
 WITH_REAL = (ragan.RaGAN, unrolled.UnrolledGAN, improved_gan.ImprovedGAN)  # G's step looks at real samples, too
@@ -84,9 +97,28 @@ def start(name, **more):
     return Model(settings, arrays[0].shape[1:], np.random.default_rng(0)), batches
 
 
+def some_labels(n):
+    """Return n labels, from 0 to 9 and again."""
+    return xp.asarray(np.arange(n) % 10)
+
+
+def drawn(model, z):
+    """Return what G itself, and not an average of it, draws for z."""
+    return model.G((z, some_labels(len(z))) if model.G.takes_labels else z)
+
+
+def scores(model, x, labels=None, train=False):
+    """Return D's logits of "real" for x, which are of `some_labels` unless labels are given."""
+    D = copy.deepcopy(model.D)  # in training a forward moves running statistics
+    labels = some_labels(len(x)) if labels is None else labels
+    return D.forward((x, labels) if D.takes_labels else x, train)[0][:, :1]  # beside it there may be logits of classes
+
+
 def generator_step(model, n):
-    """Take a step of G with n samples; some ask for as many real samples."""
-    if isinstance(model, WITH_REAL):
+    """Take a step of G with n samples; some ask for as many real samples, a labelled one for labels."""
+    if isinstance(model, training.LabelledModel):
+        model.generator_step(some_labels(n))
+    elif isinstance(model, WITH_REAL):
         real = model.load_data(model.settings)[:n]
         model.generator_step(xp.asarray(real if real.dtype == np.float32 else real.astype("float32") / 127.5 - 1))
     else:
@@ -135,23 +167,24 @@ def test_a_generator_step_raises_what_D_says_of_its_samples(name):
     """The sign of G's objective: with D held fixed, G's samples come to look more real to it."""
     model, _ = start(name)
     z = xp.to_device(model.latent(256, np.random.default_rng(2)))
-    before = model.D(model.G(z)).mean()
+    before = scores(model, drawn(model, z), train=True).mean()  # as G's step sees it: by the batch's statistics
     for _ in range(20):
         generator_step(model, 64)
-    assert model.D(model.G(z)).mean() > before
+    assert scores(model, drawn(model, z), train=True).mean() > before
 
 
 @pytest.mark.parametrize("name", sorted(set(SCRIPTS) - SMALL))
 def test_a_discriminator_step_parts_real_from_fake(name):
     """The sign of D's objective: with G held fixed, the scores of real and fake samples move apart."""
     model, batches = start(name)
-    real = xp.to_device(batches.next())
+    batch = batches.next()
+    real, *labels = batch if isinstance(batch, tuple) else (batch,)
     real = real.astype("float32") / 127.5 - 1 if real.dtype == np.uint8 else real
-    fake = model.G(model.noise(256))
-    before = model.D(real).mean() - model.D(fake).mean()
+    fake = drawn(model, model.noise(256))
+    before = scores(model, real, *labels).mean() - scores(model, fake).mean()
     for _ in range(50):
-        model.discriminator_step(real)
-    assert model.D(real).mean() - model.D(fake).mean() > before
+        model.discriminator_step(real, *labels)
+    assert scores(model, real, *labels).mean() - scores(model, fake).mean() > before
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -173,7 +206,7 @@ def test_the_command_line(name, tmp_path):
         for path in straight.files:
             if path.startswith(("model/", "batches/")):
                 np.testing.assert_array_equal(straight[path], resumed[path], err_msg=path)
-    call("sample", f"runs/{name}", "--n", "9", "--out", "grid.png")
+    call("sample", f"runs/{name}", "--n", "20", "--out", "grid.png")
     call("interpolate", f"runs/{name}", "--out", "walk.png")
     if name == "dcgan":
         call("arithmetic", "runs/dcgan", "--a", "0,1", "--b", "2,3", "--c", "4,5")

@@ -7,13 +7,14 @@ import numpy as np
 
 from scratchgan.data import glyphs, images, mixtures, mnist
 from scratchgan.data.batches import Batches
-from scratchgan.data.checks import check_channels
+from scratchgan.data.checks import check_channels, check_labels
 from scratchgan.data.images import Images, to_bytes, to_signed
 from scratchgan.errors import DataError
 
 __all__ = [
     "Batches",
     "Images",
+    "check_labels",
     "glyphs",
     "images",
     "load_images",

@@ -3,6 +3,8 @@
 import math
 import numbers
 
+import numpy as np
+
 from scratchgan.errors import DataError
 
 
@@ -22,3 +24,20 @@ def check_channels(channels):
     """Raise DataError unless `channels` is 1 (grey) or 3 (RGB)."""
     if channels not in (1, 3):
         raise DataError(f"Pictures have 1 channel (grey) or 3 (RGB), not {channels}.")
+
+
+def check_labels(labels, classes):
+    """Raise DataError unless labels are whole numbers from 0 to classes - 1, and no class is missing."""
+    if labels is None:
+        raise DataError("These pictures have no labels; put those of each class into a sub-folder of its own.")
+    if labels.dtype.kind not in "iu":
+        raise DataError(f"Labels are whole numbers that count the classes from 0; these are {labels.dtype}.")
+    if len(labels) and not 0 <= labels.min() <= labels.max() < classes:
+        raise DataError(
+            f"The labels reach from {labels.min()} to {labels.max()}; for {classes} classes they must be "
+            f"0 to {classes - 1}. Is --classes {labels.max() + 1} meant?"
+        )
+    missing = sorted(set(range(classes)) - set(np.unique(labels).tolist()))
+    if missing:
+        which = ", ".join(map(str, missing[:10])) + (", ..." if len(missing) > 10 else "")
+        raise DataError(f"Of {classes} classes, {which} have no sample; set --classes to the number of classes.")

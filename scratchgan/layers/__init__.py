@@ -1,7 +1,8 @@
 """Every layer, importable from here."""
 
 from scratchgan.layers.base import Layer, Linear, Pointwise
-from scratchgan.layers.compose import Concat, Residual, Sequential
+from scratchgan.layers.compose import Concat, Conditional, Residual, Sequential
+from scratchgan.layers.condition import ConditionalAffine, ConditionalBatchNorm, Given, LabelChannels, Projection
 from scratchgan.layers.conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from scratchgan.layers.dense import Dense, Embedding
 from scratchgan.layers.minibatch import Closeness, MinibatchDiscrimination, MinibatchStd, Pack
@@ -18,4 +19,5 @@ __all__ = [
     "Pointwise", "ReLU", "Reshape", "Residual", "Sequential", "Sigmoid", "Softmax", "Softplus", "Tanh",
     "AvgPool", "Blur", "Crop", "GlobalAvgPool", "GlobalMaxPool", "MaxPool", "Maxout", "Pad", "PixelShuffle",
     "PixelUnshuffle", "Upsample", "Closeness", "MinibatchDiscrimination", "MinibatchStd", "Pack",
+    "Conditional", "ConditionalAffine", "ConditionalBatchNorm", "Given", "LabelChannels", "Projection",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Layers made of layers: Sequential, Residual, Concat."""
+"""Layers made of layers: Sequential, Conditional, Residual, Concat."""
 
 from scratchgan import kernels, xp
 from scratchgan.layers import compose_fused
@@ -18,10 +18,12 @@ class Sequential(Layer):
         for layer in layers:
             if not isinstance(layer, Layer):
                 raise TypeError(f"Sequential takes layers, and got {layer!r}: write Sequential(a, b, ...)")
+            if layer.takes_labels and not self.takes_labels:
+                raise ValueError(f"Sequential has no labels for {layer!r}: write Conditional(a, b, ...)")
         self.layers = layers
 
     def __repr__(self):
-        return f"Sequential of {len(self.layers)} layers"
+        return f"{type(self).__name__} of {len(self.layers)} layers"
 
     def children(self):
         return [(str(index), layer) for index, layer in enumerate(self.layers)]
@@ -62,12 +64,35 @@ class Sequential(Layer):
         return ddx, bend
 
 
+class Conditional(Sequential):
+    """y = f_n(... f_1(x)), given labels: a Sequential whose input is a pair (x, labels), labels integers, (N,).
+
+    A layer with `takes_labels` gets the pair of what comes from below and the labels; every other one, the former.
+    Labels have no gradient: dx is that of x, so that backward and double_backward are those of Sequential.
+    Raises TypeError where the input is no pair, ValueError where there is not one label for each sample.
+    """
+
+    takes_labels = True
+
+    def forward(self, pair, train=True):
+        x, labels = unpair(self, pair)
+        tapes = Tapes()
+        for layer in self.layers:
+            x, tape = layer.forward((x, labels) if layer.takes_labels else x, train)
+            tapes.append(tape)
+        return x, tapes
+
+
 class Residual(Layer):
-    """y = body(x) + shortcut(x), the shortcut being x itself unless it is given (He et al. 2016, eq. 1 and 2)."""
+    """y = body(x) + shortcut(x), the shortcut being x itself unless it is given (He et al. 2016, eq. 1 and 2).
+
+    Of a `Conditional` body, y = body(x, labels) + shortcut(x, labels).
+    """
 
     def __init__(self, body, shortcut=None):
         self.body = body
-        self.shortcut = Sequential() if shortcut is None else shortcut
+        self.shortcut = (Conditional() if body.takes_labels else Sequential()) if shortcut is None else shortcut
+        self.takes_labels = alike("Residual", (self.body, self.shortcut))
 
     def __repr__(self):
         return f"Residual({self.body!r})"
@@ -98,6 +123,7 @@ class Concat(Layer):
         if not branches:
             raise ValueError("Concat needs at least one branch")
         self.branches = branches
+        self.takes_labels = alike("Concat", branches)
 
     def __repr__(self):
         return f"Concat of {len(self.branches)} branches"
@@ -138,3 +164,26 @@ class Concat(Layer):
             ddys.append(ddy)
             bend = add(bend, branch_bend)
         return xp.concatenate(ddys, axis=-1), bend
+
+
+# ---- helpers ---------------------------------------------------------------------------------------------
+
+
+def unpair(owner, pair):
+    """Return x and labels, once they are a pair, with one label for each sample."""
+    if not isinstance(pair, tuple) or len(pair) != 2:
+        raise TypeError(f"{owner!r}: the input is a {type(pair).__name__}, wanted a pair (x, labels)")
+    x, labels = pair
+    check(owner, "x", x)
+    if getattr(labels, "shape", None) != x.shape[:1]:
+        got = getattr(labels, "shape", type(labels).__name__)
+        raise ValueError(f"{owner!r}: labels are {got}, wanted {x.shape[:1]}: an integer for each sample of x")
+    return x, labels
+
+
+def alike(name, branches):
+    """Return whether the branches take labels: all of them, or none."""
+    takes_labels = {branch.takes_labels for branch in branches}
+    if len(takes_labels) > 1:
+        raise ValueError(f"{name}: some branches take labels and some do not: put those into a Conditional(...)")
+    return takes_labels.pop()

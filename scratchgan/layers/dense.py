@@ -58,21 +58,31 @@ class Embedding(Layer):
         return f"Embedding({self.classes}, {self.features})"
 
     def forward(self, x, train=True):
-        if not isinstance(x, xp.ndarray) or x.dtype.kind not in "iu":
-            got = x.dtype if isinstance(x, xp.ndarray) else type(x).__name__
-            raise TypeError(f"{self!r}: x is {got}, wanted an array of integers")
-        # The bounds are looked at on the CPU only: on a GPU the look would wait for the device.
-        if not xp.on_gpu() and x.size and not 0 <= x.min() <= x.max() < self.classes:
-            raise ValueError(f"{self!r}: x holds {x.min()} to {x.max()}, wanted 0 to {self.classes - 1}")
+        check_labels(self, "x", x, self.classes)
         return self.W.effective()[x], x
 
     def backward(self, x, dy, grads=True):
         check(self, "dy", dy, x.shape + (self.features,), self.W.value.dtype)
         if grads:
-            # Rows that are used twice must add up: a product with one-hot rows does that in a fixed order.
-            one_hot = x.reshape(-1, 1) == xp.arange(self.classes)  # (N * ..., classes)
-            self.W.accumulate(one_hot.astype(dy.dtype).T @ dy.reshape(-1, self.features))
+            self.W.accumulate(sum_by_class(x, dy, self.classes))
         return None
 
     def double_backward(self, x, dy, ddx, grads=True):
         return xp.zeros_like(dy), None  # backward computes no dx, so nothing can depend on it
+
+
+def check_labels(owner, name, labels, classes):
+    """Raise TypeError unless labels are an array of integers, ValueError unless those are from 0 to classes - 1."""
+    if not isinstance(labels, xp.ndarray) or labels.dtype.kind not in "iu":
+        got = labels.dtype if isinstance(labels, xp.ndarray) else type(labels).__name__
+        raise TypeError(f"{owner!r}: {name} is {got}, wanted an array of integers")
+    # The bounds are looked at on the CPU only: on a GPU the look would wait for the device.
+    if not xp.on_gpu() and labels.size and not 0 <= labels.min() <= labels.max() < classes:
+        raise ValueError(f"{owner!r}: {name} holds {labels.min()} to {labels.max()}, wanted 0 to {classes - 1}")
+
+
+def sum_by_class(labels, dy, classes):
+    """Return the sum of the rows of dy, (N, ..., F), that have each label: (classes, F)."""
+    # Rows that are used twice must add up: a product with one-hot rows does that in a fixed order.
+    one_hot = labels.reshape(-1, 1) == xp.arange(classes)  # (N * ..., classes)
+    return one_hot.astype(dy.dtype).T @ dy.reshape(-1, dy.shape[-1])

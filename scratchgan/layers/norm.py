@@ -232,10 +232,10 @@ class BatchNorm(Normalization):
 
     mixes_samples = True
 
-    def __init__(self, channels, *, eps=1e-5, momentum=0.1):
+    def __init__(self, channels, *, eps=1e-5, momentum=0.1, affine=True):
         if not 0 <= momentum <= 1:
             raise ValueError(f"BatchNorm: momentum is {momentum}, wanted a number from 0 to 1")
-        super().__init__(channels, channels, eps)
+        super().__init__(channels, channels, eps, affine)
         self.momentum = float(momentum)
         self.running_mean = xp.zeros(channels, dtype="float32")
         self.running_var = xp.ones(channels, dtype="float32")

@@ -1,9 +1,13 @@
 """Training: `main` for a script, `train` for a program; `Model` and `Settings` to be subclassed."""
 
 from scratchgan.training.command import arithmetic, main
+from scratchgan.training.labelled import LabelledModel, accuracy
 from scratchgan.training.loop import load_model, train
 from scratchgan.training.model import Model
 from scratchgan.training.progress import Stopped
 from scratchgan.training.settings import Settings, option
 
-__all__ = ["Model", "Settings", "Stopped", "arithmetic", "load_model", "main", "option", "train"]
+__all__ = [
+    "LabelledModel", "Model", "Settings", "Stopped",
+    "accuracy", "arithmetic", "load_model", "main", "option", "train",
+]  # fmt: skip

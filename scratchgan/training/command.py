@@ -155,8 +155,7 @@ def interpolate(Model, Settings, program, argv):
     times = np.linspace(0, 1, options.steps)
     walks = np.stack([great_circle(starts, ends, float(t)) for t in times], axis=1)  # (n, steps, latent)
     z = xp.to_device(walks.reshape(-1, *starts.shape[1:]))
-    is_image = len(model.shape) == 3
-    write(plots.grid(model.images(z), columns=options.steps) if is_image else model.picture(z), out)
+    write(model.walk(z, options.steps), out)
 
 
 def arithmetic(Model, Settings, program, argv):

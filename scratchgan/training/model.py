@@ -55,6 +55,10 @@ class Model:
         """Return one uint8 picture (H, W_, C) of the samples G(z): a near-square grid of images unless replaced."""
         return plots.grid(self.images(z))
 
+    def walk(self, z, steps):
+        """Return one uint8 picture of walks of so many steps, one after the other in z: images have a walk a row."""
+        return plots.grid(self.images(z), columns=steps) if len(self.shape) == 3 else self.picture(z)
+
     def report(self):
         """Return {name: number}: what to print and log at every picture of samples and at the end."""
         return {}

@@ -1,0 +1,59 @@
+"""Bugs of conditional GANs, planted here one by one: for each, a test of this suite must fail."""
+
+import laws
+import numpy as np
+import pytest
+import test_labels
+from test_known_bugs import caught
+
+from scratchgan import losses
+from scratchgan.layers import ConditionalAffine, Projection, Sequential, Softmax
+
+
+def test_softmax_taken_twice():
+    """A Softmax at the end of ACGAN's class head, before a cross-entropy of logits (a popular collection)."""
+    test_labels.class_loss_vanishes()
+
+    def plant(model):
+        heads = model.D.layers[-1]
+        heads.branches = (heads.branches[0], Sequential(heads.branches[1], Softmax()))
+
+    caught(test_labels.class_loss_vanishes, plant)
+
+
+def test_gain_drawn_around_zero(monkeypatch):
+    """Conditional batch norm with gamma[label] for a gain in place of 1 + gamma[label]: it starts as zero."""
+    forward = ConditionalAffine.forward
+
+    def without_one(self, pair, train=True):
+        y, tape = forward(self, pair, train)
+        return y - pair[0], tape
+
+    monkeypatch.setattr(ConditionalAffine, "forward", without_one)
+    caught(test_labels.starts_as_a_batch_norm)
+
+
+def test_class_of_fakes_left_out():
+    """ACGAN without the second term of L_C where the paper's is asked for: the gradient is another one."""
+    with pytest.MonkeyPatch.context() as patch:
+        original, calls = losses.softmax_cross_entropy, []
+
+        def first_only(logits, labels):
+            calls.append(labels)
+            loss, d_logits = original(logits, labels)
+            return (loss, d_logits) if len(calls) == 1 else (loss, np.zeros_like(d_logits))
+
+        patch.setattr(losses, "softmax_cross_entropy", first_only)
+        caught(test_labels.test_a_step_follows_the_gradient_of_the_objective, "acgan", "D")
+
+
+def test_projection_forgotten_in_backward(monkeypatch):
+    """Only the unconditional score hands its gradient down: G never hears of the class."""
+    rng = np.random.default_rng(0)
+    layer = test_labels.Given(Projection(3, 2, rng=rng).astype(np.float64), np.array([0, 1, 1]))
+    layer.layer.embedding.W.value[...] = rng.standard_normal((2, 3))
+    x = rng.standard_normal((3, 3))
+    laws.adjoint_in_x(layer, x, rng)
+    score_alone = lambda self, tape, dy, grads=True: self.score.backward(tape[0], dy, grads)
+    monkeypatch.setattr(Projection, "backward", score_alone)
+    caught(laws.adjoint_in_x, layer, x, rng)
