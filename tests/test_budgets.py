@@ -25,7 +25,7 @@ def test_the_core_stays_readable():
 
 
 def test_the_package_stays_small():
-    assert lines(PACKAGE) <= 8300  # 7,000 until penalties, distances, Winograd's convolutions and kernels for a GPU joined it
+    assert lines(PACKAGE) <= 8300  # 7,000 until penalties, Winograd's convolutions and kernels for a GPU joined it
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
