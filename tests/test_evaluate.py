@@ -171,12 +171,14 @@ def test_the_command_without_a_classifier(tmp_path, monkeypatch, capsys):
     assert not (tmp_path / "other").exists()
 
 
-def test_following_a_training_does_not_disturb_it(tmp_path, monkeypatch):
+def test_following_a_training_does_not_disturb_it(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(training.loop, "EVALUATED", 200)
     common = ("--steps", 4, "--batch-size", 8, "--log-every", 1, "--sample-every", 4)
     main(gan2d, *common, "--out", "plain")
+    capsys.readouterr()
     main(gan2d, *common, "--out", "followed", "--evaluate-every", 3)
+    assert "floor of the evaluations: Fréchet distance 0.0" in capsys.readouterr().out
     plain, followed = (checkpoint.load(tmp_path / name / "checkpoint.npz")[0] for name in ("plain", "followed"))
     for name, array in plain.items():
         np.testing.assert_array_equal(array, followed[name], err_msg=name)

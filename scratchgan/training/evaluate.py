@@ -67,6 +67,10 @@ class Evaluation:
         with states.generators_kept(model):  # looking at a model must not change what it does next
             return self.quick(self.draw(model))
 
+    def floor(self):
+        """Return {name: number}: what `follow` finds where training data stand for G's samples."""
+        return self.quick(self.sample(self.train[: self.n]))
+
     def table(self, model):
         """Return {name: (value, floor)}: every metric of G's samples, and of training data in their place."""
         threads.use(0, blas=xp.on_gpu())  # convolutions first, large matrix products after that

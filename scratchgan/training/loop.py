@@ -152,6 +152,8 @@ class Loop:
         """Write what a run starts with: at once a checkpoint, so that it can be resumed whatever comes."""
         self.save()
         self.run.begin(self.settings)
+        if self.evaluation:
+            self.progress.say(f"floor of the evaluations: {in_words(self.evaluation.floor())}")
         if self.step == 0:
             self.log({}, self.sample())
 
@@ -193,8 +195,7 @@ class Loop:
         record = {"step": self.step, "seconds": round(self.now(), 3), **losses}
         if report:
             report = {name: to_number(value) for name, value in report.items()}
-            numbers = ", ".join(f"{name} {value:.4g}" for name, value in report.items())
-            self.progress.say(f"step {self.step:,}: {numbers}")
+            self.progress.say(f"step {self.step:,}: {in_words(report)}")
             # JSON knows no NaN and no infinity
             record["report"] = {name: value if math.isfinite(value) else None for name, value in report.items()}
         if losses or report:
@@ -255,6 +256,11 @@ class Loop:
             f"Not finite at step {step:,}: {where}. Try a lower --lr (it is {self.settings.lr}). "
             f"The last checkpoint is whole: --resume {self.run.path} --lr {self.settings.lr / 2:g} goes on from it."
         )
+
+
+def in_words(report):
+    """Return the numbers of a report as one line."""
+    return ", ".join(f"{name} {value:.4g}" for name, value in report.items())
 
 
 def to_number(value):
