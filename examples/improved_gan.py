@@ -21,6 +21,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 sys.path.insert(0, str(Path(__file__).parent))
 import pacgan  # noqa: E402
 
@@ -103,6 +105,10 @@ class ImprovedGAN(pacgan.PacGAN):
         """Return what D sees of x: x itself, or x and noise that fades."""
         spread = self.settings.instance_noise * max(1 - self.opt_D.steps / self.settings.noise_steps, 0.0)
         return x + spread * xp.to_device(self.rng.standard_normal(x.shape, dtype="float32")) if spread else x
+
+    def surface(self, x):
+        """Return D(x) at points of the plane, (n, 1); 1/2 everywhere where it depends on the batch that x is in."""
+        return super().surface(x) if self.settings.batch_layer == "none" else np.full((len(x), 1), 0.5)
 
     def update(self, optimizer, mean):
         """Take a step of an optimizer, with the gradient of W |theta - mean|^2 if that is asked for."""
