@@ -3,7 +3,7 @@
     minimise over C  -E log C(y | x)   over 20 real pictures a class;   then over those and as many samples G(z, y)
 
 The GAN is told nothing more than the classifier: it trains on the same 20 pictures a class, or it would hand on labels
-that the classifier is not supposed to have. It is that of examples/cgan.py, narrower; D sees real and generated
+that the classifier is not supposed to have. It is the perceptrons of examples/cgan.py; D sees real and generated
 pictures moved by up to 2 pixels: of 200 that stand still it would know each by heart (Zhao et al. 2020: both move).
 
     python examples/data_augmentation.py                          # glyphs; another --seed takes other pictures
@@ -15,19 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scratchgan import data, losses, training, xp
-from scratchgan.layers import (
-    BatchNorm,
-    Conditional,
-    Conv2d,
-    ConvTranspose2d,
-    Dense,
-    Flatten,
-    LabelChannels,
-    LeakyReLU,
-    ReLU,
-    Reshape,
-    Tanh,
-)
+from scratchgan.layers import Conditional, Dense, Flatten, LabelChannels, LeakyReLU, ReLU, Reshape, Tanh
 from scratchgan.metrics.classifier import Classifier, lenet
 from scratchgan.optim import EMA, Adam
 from scratchgan.training import command, option
@@ -36,33 +24,27 @@ from scratchgan.training import command, option
 @dataclass
 class Settings(training.Settings):
     """Small enough for five runs in some minutes; the data set must have test pictures: a folder has none."""
-    steps: int = option(1000, "training steps: one is a step of D and a step of G", minimum=1)
-    lr: float = option(5e-4, "learning rate", minimum=1e-12)
+
+    steps: int = option(3000, "training steps: one is a step of D and a step of G", minimum=1)
     labels: int = option(20, "pictures of each class", minimum=1)
     classes: int = option(10, "K: the labels are 0 to K - 1", minimum=1)
     latent: int = option(64, "length of the latent vector z", minimum=1)
-    width: int = option(12, "channels of the stage next to the picture", minimum=1)
+    width: int = option(256, "hidden units of G and of D", minimum=1)
 
 
 class DataAugmentation(training.LabelledModel):
     """A conditional GAN of 20 pictures a class."""
 
-    convolutional = True
-
     def __init__(self, settings, shape, rng):
         super().__init__(settings, shape, rng)
-        classes, small, large, told = settings.classes, settings.width, 2 * settings.width, 16
+        pixels, hidden, told = int(np.prod(shape)), settings.width, 50
         self.G = Conditional(
-            LabelChannels(classes, told, rng=rng),
-            Dense(settings.latent + told, 7 * 7 * large, rng=rng), Reshape(7, 7, large), BatchNorm(large), ReLU(),
-            ConvTranspose2d(large, small, 4, stride=2, padding=1, rng=rng), BatchNorm(small), ReLU(),
-            ConvTranspose2d(small, shape[-1], 4, stride=2, padding=1, rng=rng), Tanh(),
+            LabelChannels(settings.classes, told, rng=rng), Dense(settings.latent + told, hidden, rng=rng), ReLU(),
+            Dense(hidden, pixels, rng=rng), Tanh(), Reshape(*shape),
         )  # fmt: skip
         self.D = Conditional(
-            Conv2d(shape[-1], small, 4, stride=2, padding=1, rng=rng), LeakyReLU(0.2),
-            LabelChannels(classes, told, rng=rng),
-            Conv2d(small + told, large, 4, stride=2, padding=1, rng=rng), BatchNorm(large), LeakyReLU(0.2),
-            Flatten(), Dense(7 * 7 * large, 1, rng=rng),
+            Flatten(), LabelChannels(settings.classes, told, rng=rng),
+            Dense(pixels + told, hidden, rng=rng), LeakyReLU(0.2), Dense(hidden, 1, rng=rng),
         )  # fmt: skip
         self.opt_G = Adam(self.G.params(), settings.lr, betas=(0.5, 0.999))
         self.opt_D = Adam(self.D.params(), settings.lr, betas=(0.5, 0.999))
@@ -117,7 +99,7 @@ class DataAugmentation(training.LabelledModel):
 
 @dataclass
 class CompareOptions:
-    steps: int = option(400, "training steps of each classifier, with 32 real pictures", minimum=1)
+    steps: int = option(200, "training steps of each classifier, with 32 real pictures", minimum=1)
     device: str = option("auto", "where to compute", choices=("auto", "cpu", "gpu"))
 
 

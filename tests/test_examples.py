@@ -76,7 +76,7 @@ EXAMPLES = {
     "cgan, perceptrons": (cgan.CGAN, cgan.Settings, {"network": "mlp"}),
     "acgan": (acgan.ACGAN, acgan.Settings, {"width": 8}),
     "acgan, classes of real samples": (acgan.ACGAN, acgan.Settings, {"width": 8, "fake_class": False}),
-    "data_augmentation": (data_augmentation.DataAugmentation, data_augmentation.Settings, {"width": 8}),
+    "data_augmentation": (data_augmentation.DataAugmentation, data_augmentation.Settings, {"width": 32}),
     "retrieval": (retrieval.Retrieval, retrieval.Settings, {"width": 8}),
     "projection": (projection.ProjectionGAN, projection.Settings, {"width": 8}),
 }  # fmt: skip
