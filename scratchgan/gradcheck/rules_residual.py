@@ -1,0 +1,170 @@
+"""Rules on what is left over, yours - right: a missing term has a shape of its own, and wrong entries have places."""
+
+import itertools
+
+import numpy
+
+
+def axes_of(shape, least):
+    """Yield sets of axes along which there are at least so many entries, the largest sets first."""
+    for count in range(len(shape), 0, -1):
+        for axes in itertools.combinations(range(len(shape)), count):
+            if numpy.prod([shape[a] for a in axes]) >= least:
+                yield axes
+
+
+def multiple(residual, basis, axes):
+    """Return the multiples of a basis along some axes that come closest to the residual."""
+    with numpy.errstate(all="ignore"):
+        return basis * (residual * basis).sum(axes, keepdims=True) / (basis**2).sum(axes, keepdims=True)
+
+
+def statistics(e):
+    """A path through a mean, a variance, a norm or a sum is missing: the residual follows its derivative."""
+    if not e.same_shape or e.x.shape != e.right.shape or e.x.dtype.kind != "f" or not e.checked.all():
+        return
+    found = []
+    for grouped in groupings(e.right.shape):
+        for axes in axes_of(grouped, 3):
+            found += list(paths(e, grouped, axes))
+            if found and found[-1][-1]:
+                break
+    yield from sorted(found, key=lambda finding: not finding[-1])[:1]  # what fits exactly before what nearly fits
+
+
+def groupings(shape):
+    """Yield the shape, and shapes with the channels, last or second, split into groups."""
+    yield shape
+    for axis in {len(shape) - 1, 1} if len(shape) > 1 else ():
+        for size in range(2, shape[axis]):
+            if shape[axis] % size == 0:
+                yield (*shape[:axis], shape[axis] // size, size, *shape[axis + 1 :])
+
+
+def paths(e, shape, axes):
+    """Yield findings for statistics over some axes of x in a shape: the bases that the residual may follow."""
+    view = lambda a: a.reshape(shape)
+    R, x, ones = view(e.residual), view(e.x), numpy.ones(shape)
+    centred = x - x.mean(axes, keepdims=True)
+    over = f"over axes {', '.join(map(str, axes))}" + (f" of {shape}" if shape != e.right.shape else "")
+    bases = [("mean-path", f"lacks the mean path (or has it wrongly scaled): the mean {over} depends on it", ones)]
+    bases += [("variance-path", f"lacks the variance path (or has it wrongly scaled), {over}", centred)]
+    bases += [("norm-path", f"is off by a multiple of {e.name} {over}: path through its norm, or a decay", x)]
+    if e.y.shape == e.right.shape:
+        bases += [("sum-path", f"is off by a multiple of y {over}: the path through a sum, as in softmax", view(e.y))]
+    for kind, text, basis in bases:
+        if (exact := e.explains(e.right + multiple(R, basis, axes).reshape(e.right.shape))) is not None:
+            yield kind, text, exact
+    if numpy.prod([shape[a] for a in axes]) >= 5:
+        both = multiple(R, ones, axes) + multiple(R, centred, axes)
+        if (exact := e.explains(e.right + both.reshape(e.right.shape))) is not None:
+            text = f"lacks the mean path and the variance path, {over}: statistics taken for constants"
+            yield "statistics", text, exact
+
+
+def another(e):
+    """The residual is a multiple of another argument, such as a target that is not subtracted."""
+    if not e.same_shape or e.right.size < 3:
+        return
+    for name, a in zip(e.context.names, e.context.args, strict=True):
+        a = numpy.asarray(a)
+        if a.dtype.kind in "iu" and a.ndim == e.right.ndim - 1 and a.size and a.min() >= 0:
+            a = numpy.eye(max(e.right.shape[-1], int(a.max()) + 1))[a]  # classes: one-hot
+        if name != e.name and a.shape == e.right.shape and numpy.count_nonzero(a) > 2:
+            every = tuple(range(e.right.ndim))
+            if (exact := e.explains(e.right + multiple(e.residual, a.astype(float), every))) is not None:
+                yield "argument-ignored", f"is off by a multiple of {name}: its term is missing, or there twice", exact
+
+
+def singular(e):
+    """The residual is a multiple of u v^T, the derivative of the largest singular value."""
+    if not e.same_shape or e.x.ndim < 2 or e.x.shape != e.right.shape or e.x.dtype.kind != "f":
+        return
+    W = e.x.reshape(-1, e.x.shape[-1])
+    if min(W.shape) > 1:
+        u, _, vt = numpy.linalg.svd(W, full_matrices=False)
+        direction = numpy.outer(u[:, 0], vt[0]).reshape(e.x.shape)
+        axes = tuple(range(e.x.ndim))
+        if (exact := e.explains(e.right + multiple(e.residual, direction, axes))) is not None:
+            text = f"is off by a multiple of u v^T: the largest singular value of {e.name} is detached, taken for a constant"
+            yield "detached", text, exact
+
+
+def confined(e):
+    """Only some entries are wrong: those of a border, a tail, all samples but the first, one side of a kink."""
+    if not e.same_shape or e.right.size < 4 or not e.wrong.any():
+        return
+    for kind, text, region in [*masked_regions(e), *places(e), *sides(e)]:
+        inside, outside = region & e.checked, ~region & e.checked
+        if not (inside.any() and outside.any()) or numpy.any(e.wrong & outside):
+            continue
+        if numpy.count_nonzero(e.wrong & inside) < 0.7 * numpy.count_nonzero(inside & ((e.right != 0) | (e.yours != 0))):
+            continue
+        yours, right = e.yours[e.wrong], e.right[e.wrong]
+        factor = yours @ right / max(right @ right, 1e-300)
+        exact = e.explains(numpy.where(region, factor * e.right, e.right))
+        how = "" if exact is None else " (0 there)" if not yours.any() else f" ({factor:.6g} times the right value)"
+        yield kind, f"is wrong only {text}{how}", exact is True
+        return
+
+
+def masked_regions(e):
+    if numpy.any(e.right == 0) and numpy.any(e.right):
+        text = "where it should be 0: the mask of a ReLU, a dropout, a hinge or a maximum is missing"
+        yield "mask-missing", text, e.right == 0
+
+
+def places(e):
+    """Yield (kind, text, region) for regions of an array that bugs are confined to."""
+    grid = numpy.indices(e.right.shape)
+    shape = e.right.shape
+    spatial = range(1, e.right.ndim - 1) if e.right.ndim > 2 else range(e.right.ndim)
+    for count in (1, 2):
+        for axes in itertools.combinations(spatial, min(count, len(spatial))):
+            for width in (1, 2):
+                if all(shape[a] > 2 * width for a in axes):
+                    last = numpy.logical_or.reduce([grid[a] >= shape[a] - width for a in axes])
+                    first = numpy.logical_or.reduce([grid[a] < width for a in axes])
+                    where = f"of axis {', '.join(map(str, axes))}"
+                    many = "" if width == 1 else f"{width} "
+                    yield "stride-tail", f"in the last {many}rows {where}: a tail that the stride leaves, or a crop", last
+                    yield "border", f"in the first {many}rows {where}: a border, padding off by one", first
+                    yield "border", f"in the first and last {many}rows {where}: a border, padding", first | last
+    for axis in range(e.right.ndim):
+        if e.right.ndim > 1 and shape[axis] > 1 and numpy.count_nonzero(e.yours) < e.yours.size:
+            text = f"of axis {axis}: only one sample, or one step in time, is used, and the others are cut off"
+            yield "first-sample", f"after the first index {text}", grid[axis] > 0
+            yield "first-sample", f"before the last index {text}", grid[axis] < shape[axis] - 1
+    for axis in range(e.right.ndim):
+        for index in range(min(shape[axis], 50)):
+            yield "index", f"at index {index} of axis {axis}", grid[axis] == index
+
+
+def sides(e):
+    """Yield (kind, text, region) for regions that depend on the sign of a value."""
+    for name, a in ((e.name, e.x), ("y", e.y), ("dy", e.dy)):
+        if a is not None and a.shape == e.right.shape and a.dtype.kind == "f":
+            for word, region in (("negative", a < 0), ("positive", a > 0), ("zero", a == 0), ("above 1", a > 1)):
+                kind = "upstream-power" if name == "dy" else "side"
+                yield kind, f"where {name} is {word}: that side's slope", region
+
+
+def bends(e):
+    """Second order: the part of dW that comes from the bend, x^T S where the bend at x is S W^T, is missing."""
+    x, first = e.context.args[1:2], e.context.comparisons.get(e.context.names[1]) if len(e.context.names) > 1 else None
+    if not e.context.second_order or e.index < 2 or first is None or numpy.ndim(x[0]) != 2 or e.right.ndim != 2:
+        return
+    if e.same_shape and first.numeric.shape == x[0].shape and x[0].shape[1] == e.x.shape[0]:
+        missing, bend = -e.residual @ e.x.T, x[0].T @ first.numeric
+        scale = numpy.max(numpy.abs(bend))
+        if scale > 0 and numpy.max(numpy.abs(missing - bend)) < 1e-6 * scale:
+            yield "bend", "lacks the bend's part: what the layers above send back is not sent into this one", True
+
+
+def located(e):
+    """What can be said in any case: how many entries are wrong, and which arguments are right."""
+    right = [name for name, c in e.context.comparisons.items() if c.verdict == "AGREE"]
+    text = f"is wrong at {numpy.count_nonzero(e.wrong)} of {e.right.size} entries" if e.same_shape else "is wrong"
+    if right:
+        text += f", while {', '.join(right)} agree{'s' if len(right) == 1 else ''}: look at this gradient's own line"
+    yield "location", text, False

@@ -1,0 +1,254 @@
+"""Judge results that were computed elsewhere against test vectors: the verdict, and what may be wrong."""
+
+from dataclasses import dataclass
+
+import numpy
+
+from scratchgan.errors import DataError
+from scratchgan.gradcheck import adapt, causes, vector_cases, vectors
+from scratchgan.gradcheck.report import AGREE, UNRESOLVED, WRONG, Cause, Comparison, Context, Report
+from scratchgan.gradcheck.vectors import TOLERANCE, from_layout, to_layout
+
+LAYOUTS = (*vectors.LAYOUTS, "column-major")
+SHOWN = 3  # so many cases are explained in full
+
+
+@dataclass
+class Verification:
+    """The outcome of `verify`. reports: {CASE/DTYPE: Report}, each with a Comparison for y, dx, dW, ..."""
+
+    of: str
+    reports: dict
+    about: dict  # {case: what it is about}
+    notes: list
+    missing: list  # keys that the results lack
+
+    @property
+    def overall(self):
+        """WRONG if any array is; else UNRESOLVED if one is missing; else AGREE."""
+        if any(report.overall != AGREE for report in self.reports.values()):
+            return WRONG
+        return UNRESOLVED if self.missing else AGREE
+
+    @property
+    def ok(self):
+        """Whether everything is there and agrees."""
+        return self.overall == AGREE
+
+    def wrong(self):
+        """Return {name: [CASE/DTYPE, ...]} of the arrays that are wrong."""
+        found = {}
+        for key, report in self.reports.items():
+            for name, verdict in report.verdict.items():
+                found.setdefault(name, []).extend([key] if verdict == WRONG else [])
+            for finding in report.findings:  # NAME has shape ...
+                found.setdefault(finding.split()[0], []).append(key)
+        return found
+
+    def __str__(self):
+        places = self.wrong()
+        lines = [f"{self.overall}: {self.of}, {len(self.about)} cases"]
+        for name, keys in places.items():
+            verdict = f"{WRONG} in {len(keys)} of {len(self.reports)}: {listed(keys)}" if keys else AGREE
+            lines.append(f"  {name:15} {verdict}")
+        lines += [f"  {note}" for note in self.notes]
+        if self.missing:
+            lines.append(f"  missing: {listed(self.missing)} (--skip a part of a key to leave it out on purpose)")
+        explained = [report for report in self.reports.values() if report.causes or report.findings]
+        lines += [text for report in explained[:SHOWN] for text in ("", str(report))]
+        return "\n".join(lines)
+
+    def as_dict(self):
+        """Return what `--json` prints."""
+        return {
+            "ok": self.ok, "overall": self.overall, "of": self.of, "notes": self.notes, "missing": self.missing,
+            "verdict": {name: WRONG if keys else AGREE for name, keys in self.wrong().items()},
+            "cases": {key: report.as_dict() for key, report in self.reports.items()},
+        }  # fmt: skip
+
+
+def listed(items, most=5):
+    """Return items as text, the first of them if there are many."""
+    return ", ".join(items[:most]) + (f" and {len(items) - most} more" if len(items) > most else "")
+
+
+def verify(results, expected, skip=()):
+    """Compare results, `Vectors` without a manifest, with test vectors; return a Verification.
+
+    skip: parts of keys, such as "groups", "float64" or "y", that are not expected. One dtype is enough, and the second
+    order may be left out as a whole; all else that is not there is missing. Raises DataError where nothing fits.
+    """
+    wanted = wanted_keys(results, expected, skip)
+    manifest = expected.manifest
+    pairs = {key: Pair(results.arrays[key], expected, key) for key in wanted if key in results.arrays}
+    chosen = choose_layouts({key: pair for key, pair in pairs.items() if pair.right.ndim > 1})
+    layout_of = {name: layout for layout, names in chosen.items() for name in names}
+    reports = {}
+    for key, pair in pairs.items():
+        case, dtype, name = key.split("/")
+        report = reports.setdefault(f"{case}/{dtype}", Report({}, title=f"{case}/{dtype} ({manifest['cases'][case]})"))
+        comparison = pair.compare(name, layout_of.get(name, manifest["layout"]))
+        if comparison is None:
+            shape = to_layout(pair.right, pair.kind, manifest["layout"]).shape
+            report.findings.append(f"{name} has shape {pair.yours.shape}, wanted {shape}")
+        else:
+            report.comparisons[name] = comparison
+    explain(reports, expected)
+    notes = remarks(results, expected, wanted)
+    for layout, names in chosen.items():
+        if layout != manifest["layout"]:
+            notes.append(f"{', '.join(names)}: recognised as {layout}")
+    missing = [key for key in wanted if key not in results.arrays]
+    return Verification(manifest["of"], reports, manifest["cases"], notes, missing)
+
+
+def wanted_keys(results, expected, skip):
+    """Return the keys that the results should have; raise DataError unless they have one of them."""
+    manifest = expected.manifest
+    if not str(manifest.get("format", "")).startswith("scratchgan test vectors"):
+        raise DataError("--against is no file of test vectors: make one with `python -m scratchgan vectors`.")
+    if results.manifest.get("format") == manifest["format"]:
+        raise DataError("the results are test vectors themselves: write a file with only the arrays that you compute.")
+    order = {key: manifest["names"].get(key.split("/")[-1], "input") for key in expected.arrays}
+    keys = [key for key in expected.arrays if order[key] != "input" and not set(key.split("/")) & set(skip)]
+    given = [key for key in keys if key in results.arrays]
+    if not given:
+        wanted = f"wanted keys such as {keys[0]}" if keys else "and all that is wanted is skipped"
+        raise DataError(f"the results hold {listed(list(results.arrays), 3) or 'nothing'}, {wanted}.")
+    dtypes, orders = {key.split("/")[1] for key in given}, {order[key] for key in given}
+    return [key for key in keys if key.split("/")[1] in dtypes and order[key] in orders | {"forward", "backward"}]
+
+
+def remarks(results, expected, wanted):
+    """Return what was left out of the results, and what in them means nothing here."""
+    names = {key.split("/")[2] for key in wanted}
+    dtypes = {key.split("/")[1] for key in wanted}
+    notes = [f"not checked: {dtype}" for dtype in expected.manifest["dtypes"] if dtype not in dtypes]
+    for order in ("forward", "backward", "second order"):
+        left_out = [n for n, kind in expected.manifest["names"].items() if kind == order and n not in names]
+        if left_out:
+            notes.append(f"not checked: {', '.join(left_out)} ({order})")
+    unknown = [key for key in results.arrays if key not in expected.arrays]
+    if unknown:
+        notes.append(f"not judged, as the vectors have no such key: {listed(unknown)}")
+    wide = [key for key in wanted if "/float32/" in key and getattr(results.arrays.get(key), "dtype", "") == "float64"]
+    if wide:
+        notes.append(f"judged as float32, though written as float64: {listed(wide, 3)}")
+    return notes
+
+
+# ---- layouts ---------------------------------------------------------------------------------------------
+
+
+class Pair:
+    """One array of the results, and the right one with its tolerance; both of those with channels last, in float64."""
+
+    def __init__(self, yours, expected, key):
+        case, dtype, name = key.split("/")
+        layout = expected.manifest["layout"]
+        self.yours, self.dtype = yours, dtype
+        self.kind = vectors.axis_kinds(expected.manifest["of"]).get(name)
+        self.right = from_layout(expected.arrays[f"{case}/float64/{name}"], self.kind, layout)
+        tolerance = expected.arrays[f"{case}/{dtype}/{TOLERANCE}{name}"].astype(float)
+        self.tolerance = from_layout(tolerance, self.kind, layout)
+
+    def arranged(self, layout):
+        """Return yours with the channels last, if it is in this layout; None if its shape says that it is not."""
+        shape = to_layout(self.right, self.kind, layout).shape
+        flat = self.yours.ndim <= 1 and self.yours.size == self.right.size  # a .bin file does not know its shape
+        if self.yours.shape != shape and not flat:
+            return None
+        return from_layout(self.yours.reshape(shape), self.kind, layout)
+
+    def compare(self, name, layout):
+        """Return a Comparison, or None where the shape is wrong."""
+        candidates = [self.arranged(other) for other in (layout, *LAYOUTS)]
+        yours = next((array for array in candidates if array is not None), None)
+        if yours is None:
+            return None
+        checked = numpy.ones(yours.shape, dtype=bool)
+        comparison = Comparison(name, yours, self.right, self.tolerance, checked, AGREE, self.tolerance)
+        comparison.verdict = WRONG if comparison.wrong().any() else AGREE
+        return comparison
+
+
+def choose_layouts(pairs):
+    """Return {layout: [names]}: for each name the layout in which most of its entries agree, over all cases.
+
+    Where layouts tie, as they do for an array that is wrong in each, the layout of most other names is taken.
+    """
+    votes = {}
+    for key, pair in pairs.items():
+        own = votes.setdefault(key.split("/")[2], dict.fromkeys(LAYOUTS, 0))
+        for layout in LAYOUTS:
+            yours = pair.arranged(layout)
+            if yours is not None:
+                with numpy.errstate(invalid="ignore"):
+                    own[layout] += int((abs(yours - pair.right) <= pair.tolerance).sum())
+    total = {layout: sum(own[layout] == max(own.values()) > 0 for own in votes.values()) for layout in LAYOUTS}
+    chosen = {}
+    for name, own in votes.items():
+        best = max(LAYOUTS, key=lambda layout, own=own: (own[layout], total[layout]))
+        chosen.setdefault(best, []).append(name)
+    return chosen
+
+
+# ---- causes ----------------------------------------------------------------------------------------------
+
+
+def explain(reports, expected):
+    """Look for the causes of what is wrong: for each name in the first case in which it is."""
+    of = expected.manifest["of"]
+    cases = {case.name: case for case in vector_cases.cases(of)} if of in vector_cases.names() else {}
+    seen = set()
+    for key, report in reports.items():
+        wrong = {name for name, verdict in report.verdict.items() if verdict == WRONG}
+        if wrong <= seen or key.split("/")[0] not in cases:
+            continue
+        seen |= wrong
+        for context in contexts(cases[key.split("/")[0]], report, expected):
+            for cause in causes.diagnose(context):
+                report.causes.append(Cause(cause.text, bool(cause.exact), cause.kind))  # JSON knows no numpy.bool
+
+
+def contexts(case, report, expected):
+    """Yield the Contexts of the first and of the second order: the right forward, and your gradients by argument."""
+    of, names = expected.manifest["of"], expected.manifest["names"]
+    kinds = vectors.axis_kinds(of)
+    keys = {name: f"{case.name}/float64/{name}" for name in names}
+    held = {
+        name: from_layout(expected.arrays[key], kinds.get(name), expected.manifest["layout"])
+        for name, key in keys.items()
+        if key in expected.arrays
+    }
+    given = [name for name in held if names[name] == "input" and name not in ("dy", "ddx")]
+    given = tuple(name for name in given if not name.startswith("running_"))
+    args = tuple(held[name] for name in given)
+    gradients = [f"d{name}" for name in given]
+    if case.loss:
+        if "dx" not in held:
+            gradients = [f"d_{name.removesuffix('_logits')}" for name in given]  # d_real, d_fake, d_logits
+        loss = lambda *args: numpy.asarray(case.loss(*args)[0])
+        yield context(report, given, gradients, args, numpy.ones(()), held["loss"], loss, of)
+        return
+    layer = vectors.loaded(case, held, "float64")
+    first, second = adapt.of_layer(layer)[0], adapt.of_layer(layer, second_order=True)[0]
+    yield context(report, given, gradients, args, held["dy"], held["y"], lambda *args: first.start(*args)[0], of)
+    if "ddx" in held:
+        gradients = ["ddy", "bend", *[f"bend_{name}" for name in given[1:]]]
+        args = (held["dy"], *args)
+        forward = lambda *args: second.start(*args)[0]
+        yield context(report, ("dy", *given), gradients, args, held["ddx"], held["dx"], forward, of, True)
+
+
+def context(report, names, results, args, dy, y, forward, of, second_order=False):
+    """Return the Context of one call. Its backward knows one answer, yours, to the one question that was asked."""
+    pairs = zip(names, results, strict=True)
+    comparisons = {name: report.comparisons[result] for name, result in pairs if result in report.comparisons}
+
+    def backward(dy_asked, *asked):
+        if not all(map(numpy.array_equal, (dy_asked, *asked), (dy, *args))):
+            raise ValueError("the code under test cannot be called from here")
+        return tuple(comparisons[name].yours.copy() if name in comparisons else None for name in names)
+
+    return Context(args, names, dy, y, forward, backward, comparisons, of, second_order)
