@@ -16,7 +16,9 @@ def examine(subject, args, names, only=None, seed=0, kinks="skip", directions=No
         raise ValueError(f"only names {', '.join(sorted(unknown))}: the arguments are {', '.join(names)}")
     runner = Runner(subject, args)
     y = runner.start(runner.args)[0]
-    dy = numpy.random.default_rng(seed).standard_normal(y.shape) if subject.upstream else numpy.ones(y.shape)
+    # dy has a stream of its own: x is often drawn from default_rng(seed) too, and dy = x would hide much.
+    rng = numpy.random.default_rng([seed, 0x6479])
+    dy = rng.standard_normal(y.shape) if subject.upstream else numpy.ones(y.shape)
     dy = dy.astype(y.dtype if y.dtype.kind == "f" else float)  # the same numbers in float32 and in float64
     yours, findings = watch(runner, dy, names)
     exam = Exam(runner, names, dy.astype(float), kinks, directions, seed)
