@@ -90,13 +90,11 @@ class Exam:
 
     def look(self, probe):
         """Return the numeric Slopes, in the shape of the argument or one for each direction."""
-        if self.directions is None:
-            found = probe.everywhere()
-            probe.sharpen(found, numpy.sum(numpy.abs(self.dy) * self.noise) / max(self.terms, 1e-300))
-            return found
-        found = Slopes.empty((self.directions,))
-        for k in range(self.directions):
-            found.put((slice(k, k + 1),), probe.along(self.direction(probe.x, k)))
+        if self.directions is not None:
+            slopes = [probe.along(self.direction(probe.x, k)) for k in range(self.directions)]
+            return Slopes(slopes, (self.directions,))
+        found = probe.everywhere()
+        probe.sharpen(found, numpy.sum(numpy.abs(self.dy) * self.noise) / max(self.terms, 1e-300))
         return found
 
     def look_again(self, probe, index):
@@ -128,9 +126,7 @@ class Exam:
             worst = [numpy.unravel_index(k, seen.shape) for k in worst if excess.flat[k] > 1]
             for index in worst:
                 seen[index] = True
-                if self.contradicted(candidate, probe, found, index) and probe.axes:  # what was moved together shares an output
-                    probe.separate()
-                    return self.confirm(candidate, probe, self.look(probe))
+                self.look_closer(candidate, probe, found, index)
             comparison = self.judge(candidate, probe, found)
             worst = [index for index in worst if comparison.excess()[index] > 1]
             if worst and not self.only_here(candidate, probe, found, worst):
@@ -140,20 +136,19 @@ class Exam:
             comparison = self.judge(candidate, probe, found)
         return comparison, found
 
-    def contradicted(self, candidate, probe, found, index):
-        """Look at an entry again; note a kink, or a larger error, in `found`; return whether the two do not agree."""
+    def look_closer(self, candidate, probe, found, index):
+        """Look at an entry again; note a kink, or a larger error, in `found`."""
         apart = 0.0
         for other in self.look_again(probe, index):
-            difference = abs(other.value[0] - found.value[index])
-            if not difference <= 10 * (found.error[index] + other.error[0]) + 1e-12 * found.size[index]:
+            difference = abs(other.value - found.value[index])
+            if not difference <= 10 * (found.error[index] + other.error) + 1e-12 * found.size[index]:
                 apart = numpy.nanmax([apart, difference])
-            if other.kink[0] and not found.kink[index]:
+            if other.kink and not found.kink[index]:
                 found.put(index, other)
         # float64 code that stands still under small steps is a staircase, such as round, and 0 its slope.
-        if other.size[0] == 0 == candidate.values[index] and self.runner.is_float64():
+        if other.size == 0 == candidate.values[index] and self.runner.is_float64():
             apart = max(apart, difference)
         found.error[index] = max(found.error[index], apart)
-        return apart > 0
 
     def only_here(self, candidate, probe, found, indices):
         """Whether f has no gradient here, though slopes, and nearby your gradient is right at these entries.
@@ -165,8 +160,8 @@ class Exam:
             return False
         v = self.direction(probe.x, 0)
         slope, terms = probe.along(v, 2.0**-14), found.value * v
-        error = 10 * (slope.error[0] + numpy.sum(found.error)) + 1e-9 * numpy.sum(numpy.abs(terms))
-        if not slope.kink[0] and abs(slope.value[0] - numpy.sum(terms)) <= error:
+        error = 10 * (slope.error + numpy.sum(found.error)) + 1e-9 * numpy.sum(numpy.abs(terms))
+        if not slope.kink and abs(slope.value - numpy.sum(terms)) <= error:
             return False
         moved = [a if a.dtype.kind != "f" else a + 1e-3 * typical_scale(a) * self.direction(a, 1) for a in self.args]
         i = self.names.index(candidate.name)
@@ -174,9 +169,9 @@ class Exam:
         nearby = Probe(f, moved[i], self.runner.forward(*moved), self.dy, self.noise)
         yours = candidate.entry(self.runner.backward(self.dy, *moved), i)
         for index in indices:
-            slopes = nearby.again(index)[0]
-            tolerance = 10 * slopes.error[0] + 1e-5 * slopes.size[0]
-            if not abs(yours[index] - slopes.value[0]) <= tolerance:
+            slope = nearby.again(index)[0]
+            tolerance = 10 * slope.error + 1e-5 * slope.size
+            if not abs(yours[index] - slope.value) <= tolerance:
                 return False
         return True
 
@@ -184,10 +179,9 @@ class Exam:
         """Return the Comparison of a candidate with numeric slopes."""
         typical = rms(found.size)
         natural = 1e-9 * self.terms / probe.scale  # below this, a slope is as good as zero
-        floor = probe.floor() if self.directions is None else numpy.sum(numpy.abs(self.dy) * self.noise) / probe.scale
         with numpy.errstate(all="ignore"):
             resolved = found.error <= 1e-3 * numpy.maximum(numpy.maximum(abs(found.value), typical), natural)
-        tolerance = 10 * found.error + candidate.tolerance(found, numpy.fmax(floor, found.rough))
+        tolerance = 10 * found.error + candidate.tolerance(found, numpy.fmax(probe.floor(), found.rough))
         inside = (candidate.values >= found.least - tolerance) & (candidate.values <= found.most + tolerance)
         checked = resolved & ~found.kink
         if self.kinks == "fail":

@@ -1,8 +1,7 @@
-"""The numeric gradient of one argument, each entry with an estimate of its own error, and with its kinks found."""
+"""Numeric slopes: each with an estimate of its own error, and with the kink found if there is one."""
 
-import math
 import warnings
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy
 
@@ -10,63 +9,61 @@ EPSILON = 2.0**-52
 COLUMNS = 6  # of the extrapolation: more only amplify rounding
 
 
-@dataclass
+class Slope(NamedTuple):
+    """The derivative of a number in one direction, and what is known about it."""
+
+    value: float
+    error: float  # of `value`, estimated
+    rough: float  # that part of it which f's rounding noise makes
+    size: float  # the sum of the absolute terms that `value` is the sum of
+    kink: bool  # the slopes of the two sides differ, or there is a jump
+    left: float
+    right: float
+    least: float  # the least and the greatest slope that a choice of sides, for each output, can give
+    most: float
+
+
 class Slopes:
-    """Derivatives of a number in several coordinates, and what is known about each; all of one shape."""
+    """Slopes for every entry of an array: `value`, `error`, ... are arrays of its shape."""
 
-    value: numpy.ndarray
-    error: numpy.ndarray  # of `value`, estimated
-    rough: numpy.ndarray  # that part of it which f's rounding noise makes
-    size: numpy.ndarray  # the sum of the absolute terms that `value` is the sum of
-    kink: numpy.ndarray  # bool: the slopes of the two sides differ, or there is a jump
-    left: numpy.ndarray
-    right: numpy.ndarray
-    least: numpy.ndarray  # the least and the greatest slope that a choice of sides, for each output, can give
-    most: numpy.ndarray
+    def __init__(self, slopes, shape):
+        for name, values in zip(Slope._fields, zip(*slopes, strict=True), strict=True):
+            setattr(self, name, numpy.array(values).reshape(shape))
 
-    @classmethod
-    def empty(cls, shape):
-        """Return Slopes of which nothing is known yet."""
-        value, size, left, right, least, most = (numpy.full(shape, numpy.nan) for _ in range(6))
-        error, rough = numpy.full(shape, numpy.inf), numpy.full(shape, numpy.inf)
-        return cls(value, error, rough, size, numpy.zeros(shape, dtype=bool), left, right, least, most)
-
-    def put(self, index, other, where=True):
-        """Take over another's entries at an index, where a mask says so."""
-        for name, mine in vars(self).items():
-            part = mine[index]
-            mine[index] = numpy.where(where, getattr(other, name).reshape(part.shape), part)
+    def put(self, index, slope):
+        """Take over a Slope for one entry."""
+        for name, value in slope._asdict().items():
+            getattr(self, name)[index] = value
 
 
-def extrapolate(at, y, dy, noise, gather, step, rows, active, early=True):
-    """Return the Slopes of <dy, f> in several coordinates at once, by Ridders' method (1982).
+def extrapolate(at, y, dy, noise, step, rows, active, early=True):
+    """Return the Slope of <dy, at(h)> at h = 0 by Ridders' method (1982), where at(0) = y.
 
-    at(h) is f with every coordinate moved by its h; gather sums f's elements for each coordinate. Central differences
-    at steps that halve are extrapolated to step 0 by Neville's scheme. An estimate's error is how much it differs from
-    its two neighbours in the scheme, plus what f's rounding noise, `noise`, makes of a difference at that step, in all
-    elements that some step has changed: `active`, which is written to. early: whether to stop when that is all.
+    Central differences at steps that halve are extrapolated to step 0 by Neville's scheme. An estimate's error is how
+    much it differs from its two neighbours in the scheme, plus what f's rounding noise makes of a difference at that
+    step, in all elements that some step has changed: `active`, which is written to. early: whether to stop there.
     """
     table, best, error, rough, kinks = [], numpy.nan, numpy.inf, numpy.inf, Kinks()
+    weight = numpy.abs(dy)
     for row in range(rows):
         h = step * 2.0**-row
         upper, lower = at(h) - y, y - at(-h)  # what a step to the right adds, and one to the left takes away
         active |= (upper != 0) | (lower != 0)
-        doubt = gather(numpy.abs(dy) * noise * active) / h
-        new = [gather(dy * (upper + lower)) / (2 * h)]
+        doubt = float(numpy.sum((weight * noise)[active])) / h
+        new = [float(numpy.sum(dy * (upper + lower))) / (2 * h)]
         for column in range(1, min(row, COLUMNS) + 1):
             new.append(new[-1] + (new[-1] - table[column - 1]) / (4**column - 1))
-            spread = numpy.maximum(abs(new[-1] - new[-2]), abs(new[-1] - table[column - 1])) + 2 * doubt
-            better = spread < error  # a value that is not finite is never better
-            best, error = numpy.where(better, new[-1], best), numpy.where(better, spread, error)
-            rough = numpy.where(better, 2 * doubt, rough)
-        size, table = gather(numpy.abs(dy * (upper + lower))) / (2 * h), new
-        bend = kinks.see(gather(numpy.abs(dy * (upper - lower))) / h, doubt, size)
-        converged = row and numpy.all(error <= numpy.maximum(6 * doubt, 1e-10 * abs(best)))
-        if early and converged and (row > 2 or numpy.all(bend <= 30 * doubt)):
+            spread = max(abs(new[-1] - new[-2]), abs(new[-1] - table[column - 1])) + 2 * doubt
+            if spread < error:  # a value that is not finite is never better
+                best, error, rough = new[-1], spread, 2 * doubt
+        size, table = float(numpy.sum(weight * numpy.abs(upper + lower))) / (2 * h), new
+        bend = kinks.see(float(numpy.sum(weight * numpy.abs(upper - lower))) / h, doubt, size)
+        converged = row and error <= max(6 * doubt, 1e-10 * abs(best))
+        if early and converged and (row > 2 or bend <= 30 * doubt):
             break
-    right, left = dy * upper, dy * lower
-    least, most = gather(numpy.minimum(left, right)) / h, gather(numpy.maximum(left, right)) / h
-    return Slopes(best, error, rough, size, kinks.found(), gather(left) / h, gather(right) / h, least, most)
+    sides = [float(numpy.sum(part)) / h for part in (dy * lower, dy * upper)]
+    bounds = [float(numpy.sum(pick(dy * lower, dy * upper))) / h for pick in (numpy.minimum, numpy.maximum)]
+    return Slope(best, error, rough, size, kinks.kink > 0, *sides, *bounds)
 
 
 class Kinks:
@@ -77,163 +74,93 @@ class Kinks:
     """
 
     def __init__(self):
-        self.bend = self.intercept = None
+        self.bend = self.before = self.intercept = numpy.nan  # comparisons with NaN are false
         self.kink = 0.0
 
     def see(self, bend, doubt, size):
-        """Take the bends at half the step before into account; return them."""
-        if self.bend is not None:
-            intercept = 2 * bend - self.bend
-            if self.intercept is not None:
-                steady = abs(intercept - self.intercept) < 0.3 * intercept
-                grows = (bend > 1.6 * self.bend) & (self.bend > 1.6 * self.before)
-                real = intercept > 30 * doubt + 1e-9 * size
-                self.kink = numpy.where((steady | grows) & real, intercept, self.kink)
-                self.kink = numpy.where(bend + 30 * doubt < 0.3 * self.kink, 0.0, self.kink)  # it was further away
-            self.intercept, self.before = intercept, self.bend
-        self.bend = bend
+        """Take the bend at half the step before into account; return it."""
+        intercept = 2 * bend - self.bend
+        steady = abs(intercept - self.intercept) < 0.3 * intercept
+        grows = bend > 1.6 * self.bend and self.bend > 1.6 * self.before
+        if (steady or grows) and intercept > 30 * doubt + 1e-9 * size:
+            self.kink = intercept
+        if bend + 30 * doubt < 0.3 * self.kink:  # it was further away
+            self.kink = 0.0
+        self.bend, self.before, self.intercept = bend, self.bend, intercept
         return bend
-
-    def found(self):
-        """Return where there is a kink, or a jump."""
-        return numpy.zeros(numpy.shape(self.bend), dtype=bool) | (self.kink > 0)
 
 
 class Probe:
     """The numeric gradient of <dy, f(x)> with respect to x: `everywhere`, at one entry `again`, or `along` a direction.
 
-    f: a function of one float64 array; y = f(x); noise: the size of y's rounding errors. Where slices of x act on
-    different parts of y, such as the samples of a batch, one step in each of them is taken at the same time.
+    f: a function of one float64 array; y = f(x); noise: the size of y's rounding errors.
     """
 
     def __init__(self, f, x, y, dy, noise):
         self.f, self.x, self.y, self.dy, self.noise = f, x, y, dy, noise
         self.scale = typical_scale(x)
         self.step = 2.0 ** numpy.round(numpy.log2(self.scale) - 3)  # a power of 2, so that x + step is exact
-        self.axes, self.owner = (), numpy.zeros(y.size, dtype=int)
-        if y.size > 1 and x.size > 1:
-            self.find_separate_axes()
 
-    # ---- which slices act on different parts of y ----
+    def at(self, index):
+        """Return the function of h that is f with one entry of x moved by h."""
 
-    def find_separate_axes(self):
-        """Set `axes` to those of x whose slices act on separate parts of y, and `owner` to who acts on each element."""
-        for axis, length in enumerate(self.x.shape):
-            owner = self.owner_along(axis) if length > 1 else None
-            if owner is not None:
-                self.axes += (axis,)
-                self.owner = numpy.where(owner < 0, -1, self.owner * length + owner)
+        def moved(h):
+            x = self.x.copy()
+            x[index] += h
+            return self.f(x)
 
-    def owner_along(self, axis):
-        """Return which slice acts on each element of y, -1 for none; None if two slices act on the same element.
+        return moved
 
-        For every binary digit, the slices that have a 1 there are moved, then those that have a 0: if nothing of y
-        is moved by both, the digits of the owner of each element are known.
-        """
-        length = self.x.shape[axis]
-        shape = [length if a == axis else 1 for a in range(self.x.ndim)]
-        owner, touched = numpy.zeros(self.y.size, dtype=int), None
-        for digit in range((length - 1).bit_length()):
-            ones = ((numpy.arange(length) >> digit) & 1).reshape(shape)
-            moved, unmoved = self.moved_by(ones), self.moved_by(1 - ones)
-            if (moved & unmoved).any() or (touched is not None and (touched != (moved | unmoved)).any()):
-                return None
-            owner, touched = owner | (moved << digit), moved | unmoved
-        return numpy.where(touched, owner, -1)
+    def slope(self, at, steps, rows, active, early=True):
+        """Return the Slope of a function of h, with steps of this many times `step`, halved."""
+        return extrapolate(at, self.y, self.dy, self.noise, steps * self.step, rows, active, early)
 
-    def moved_by(self, mask):
-        """Return which elements of y change when x moves at random where the mask is 1."""
-        move = numpy.random.default_rng(0).uniform(0.5, 1, self.x.shape) * self.scale * mask
-        return numpy.ravel((self.f(self.x + move) != self.y) | (self.f(self.x - 0.01 * move) != self.y))
-
-    def groups(self):
-        """Yield an index of x for every group of entries that are moved together: all of them along separate axes."""
-        lengths = [1 if axis in self.axes else n for axis, n in enumerate(self.x.shape)]
-        for index in numpy.ndindex(*lengths):
-            yield tuple(slice(None) if axis in self.axes else i for axis, i in enumerate(index))
-
-    # ---- slopes ----
-
-    def slopes(self, index, steps, rows, active, early=True):
-        """Return the Slopes at an index, of one entry or of a group, with steps of this many times `step`, halved."""
-
-        def at(h):
-            moved = self.x.copy()
-            moved[index] += numpy.reshape(h, numpy.shape(moved[index]))
-            return self.f(moved)
-
-        count = numpy.size(self.x[index])
-        step = numpy.full(count, steps * self.step)
-        return extrapolate(at, self.y, self.dy, self.noise, self.gather(count), step, rows, active, early)
-
-    def gather(self, count):
-        """Return a function that sums the elements of y that belong to each of `count` coordinates."""
-        if count == 1:
-            return lambda terms: numpy.sum(terms).reshape(1)
-        used, owner = self.owner >= 0, self.owner
-        if used.all():
-            return lambda terms: numpy.bincount(owner, numpy.ravel(terms), count)
-        return lambda terms: numpy.bincount(owner[used], numpy.ravel(terms)[used], count)
+    def unmoved(self):
+        return numpy.zeros(self.y.shape, dtype=bool)
 
     def everywhere(self):
-        """Return the Slopes of all entries; where a first look leaves doubts, they are looked at with smaller steps."""
-        found = Slopes.empty(self.x.shape)
-        for index in self.groups():
-            active = numpy.zeros(self.y.shape, dtype=bool)
-            slopes = self.slopes(index, 1.0, 20, active)
-            resolved = slopes.error <= 1e-7 * numpy.abs(slopes.value)
-            doubtful = slopes.kink | ~(resolved | (slopes.error <= 1e-7 * slopes.size))
-            if doubtful.any():
-                closer = self.slopes(index, 0.75 * 2.0**-14, 14, active)
-                finer = (closer.error < slopes.error) | (slopes.kink & ~closer.kink)
-                mixed = Slopes.empty(slopes.value.shape)
-                mixed.put(..., slopes)
-                mixed.put(..., closer, doubtful & finer)
-                slopes = mixed
-            found.put(index, slopes)
+        """Return the Slopes of all entries."""
+        return Slopes([self.first_look(self.at(index)) for index in numpy.ndindex(*self.x.shape)], self.x.shape)
+
+    def first_look(self, at):
+        """Return the Slope of a function of h; where there are doubts, smaller steps are taken as well."""
+        active = self.unmoved()
+        found = self.slope(at, 1.0, 20, active)
+        if found.kink or not found.error <= 1e-7 * max(abs(found.value), found.size):
+            closer = self.slope(at, 0.75 * 2.0**-14, 14, active)
+            if closer.error < found.error or (found.kink and not closer.kink):
+                return closer
         return found
 
     def again(self, index):
-        """Return two more Slopes of one entry, on its own: with steps of other sizes, and with very small ones.
+        """Return two more Slopes of one entry: with steps of other sizes, and with very small ones.
 
         Steps that are no powers of 2 tell a staircase, such as round, from the slope it climbs at.
         """
-        active = numpy.zeros(self.y.shape, dtype=bool)
-        return [self.slopes(index, 0.3731, 24, active, False), self.slopes(index, 2.0**-24, 8, active, False)]
+        at, active = self.at(index), self.unmoved()
+        return [self.slope(at, 0.3731, 24, active, False), self.slope(at, 2.0**-24, 8, active, False)]
 
     def along(self, v, steps=1.0):
-        """Return the Slopes along a direction v, an array like x whose elements are of size 1."""
-        at, active = lambda h: self.f(self.x + h * v), numpy.zeros(self.y.shape, dtype=bool)
-        step = numpy.array([steps * self.step])
-        return extrapolate(at, self.y, self.dy, self.noise, self.gather(1), step, 24, active)
+        """Return the Slope along a direction v, an array like x whose elements are of size 1."""
+        return self.slope(lambda h: self.f(self.x + h * v), steps, 24, self.unmoved())
 
     def floor(self):
-        """Return for each entry how large a slope may be and yet drown in y's rounding over the typical scale of x."""
-        lengths = [n if axis in self.axes else 1 for axis, n in enumerate(self.x.shape)]
-        terms = numpy.abs(self.dy) * self.noise
-        drowned = self.gather(math.prod(lengths))(terms) + numpy.sum(numpy.ravel(terms)[self.owner < 0])
-        return numpy.broadcast_to(drowned.reshape(lengths) / self.scale, self.x.shape)
-
-    def separate(self):
-        """Move no two entries at the same time from now on."""
-        self.axes, self.owner = (), numpy.zeros(self.y.size, dtype=int)
-
-    # ---- a complex step, where it can be trusted ----
+        """Return how large a slope may be and yet drown in y's rounding over the typical scale of x."""
+        return 2 * float(numpy.sqrt(numpy.sum((self.dy * self.noise) ** 2))) / self.scale
 
     def sharpen(self, found, rounding):
         """Replace values by those of a complex step, exact to rounding, if every one agrees with what was `found`.
 
         Alone, a complex step is silently wrong for abs, conj or real. rounding: the relative size of f's noise.
         """
-        exact = numpy.full(self.x.shape, numpy.nan)
-        for index in self.groups():
-            moved = self.x.astype(complex)
-            moved[index] += 1e-20j
-            y = analytic(self.f, moved)
+        exact = numpy.empty(self.x.shape)
+        for index in numpy.ndindex(*self.x.shape):
+            x = self.x.astype(complex)
+            x[index] += 1e-20j
+            y = analytic(self.f, x)
             if y is None:
                 return
-            values = self.gather(numpy.size(self.x[index]))(self.dy * y.imag / 1e-20)
-            exact[index] = values.reshape(numpy.shape(exact[index]))
+            exact[index] = numpy.sum(self.dy * y.imag) / 1e-20
         smooth = ~found.kink & (found.error <= 1e-3 * found.size)
         error = 4 * (EPSILON + rounding) * found.size
         agrees = numpy.abs(exact - found.value) <= 10 * found.error + error
