@@ -7,9 +7,18 @@
 
 from scratchgan.gradcheck.check import check, check_second
 from scratchgan.gradcheck.numeric import complex_step, ridders
-from scratchgan.gradcheck.report import AGREE, UNRESOLVED, WRONG, Cause, Comparison, Context, Report, Worst
+from scratchgan.gradcheck.report import AGREE, UNRESOLVED, WRONG, Cause, Comparison, Context, Report, Sweep, Worst
 
 __all__ = [
-    "AGREE", "UNRESOLVED", "WRONG", "Cause", "Comparison", "Context", "Report", "Worst",
-    "check", "check_second", "complex_step", "ridders",
+    "AGREE", "UNRESOLVED", "WRONG", "Cause", "Comparison", "Context", "Report", "Sweep", "Worst",
+    "check", "check_second", "compare", "complex_step", "ridders", "sweep",
 ]  # fmt: skip
+
+
+def __getattr__(name):
+    """Import `compare` and `sweep` when they are asked for: they need scratchgan.layers, which takes its time."""
+    if name not in ("compare", "sweep"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from scratchgan.gradcheck import against
+
+    return getattr(against, name)

@@ -4,13 +4,12 @@ import argparse
 import contextlib
 import importlib.util
 import io
-import json
 import sys
 import traceback
 from pathlib import Path
 
 from scratchgan.errors import UserError
-from scratchgan.gradcheck import report, vector_files
+from scratchgan.gradcheck import vector_files
 from scratchgan.gradcheck.report import AGREE, UNRESOLVED, WRONG
 
 STATUS = {AGREE: 0, WRONG: 1, UNRESOLVED: 2}
@@ -33,7 +32,7 @@ class Parser(argparse.ArgumentParser):
 
 def vectors(arguments):
     """Write test vectors of a layer or loss."""
-    from scratchgan.gradcheck import vector_cases
+    from scratchgan.gradcheck import references
     from scratchgan.gradcheck.vectors import LAYOUTS, make
 
     parser = Parser("vectors", "Write test vectors: what a layer or loss must compute, as numbers (docs/vectors.md).")
@@ -44,14 +43,14 @@ def vectors(arguments):
     parser.add_argument("--layout", choices=LAYOUTS, default=LAYOUTS[0], help="default: %(default)s")
     options = parser.parse_args(arguments)
     if options.list:
-        for name in [options.name] if options.name else vector_cases.names():
-            print(f"{name:22} {', '.join(case.name for case in vector_cases.cases(name))}")
+        for name in [options.name] if options.name else references.names():
+            print(f"{name:22} {', '.join(case.name for case in references.cases(name))}")
         return 0
     if options.name is None:
         parser.error("give a name, such as conv2d, or --list")
     ending = Path(options.out or "").suffix.removeprefix(".")
     format = options.format or (ending if ending in vector_files.FORMATS else "npz")
-    out = options.out or (options.name if format == "raw" else f"{options.name}.{format}")
+    out = options.out or f"{options.name}.{format}"
     made = make(options.name, options.layout)
     vector_files.write(out, format, made)
     counts = f"{len(made.manifest['cases'])} cases, {len(made.arrays)} arrays"
@@ -67,8 +66,8 @@ def verify(arguments):
     from scratchgan.gradcheck.verify import verify
 
     parser = Parser("verify", "Judge results that were computed elsewhere against test vectors (docs/vectors.md).")
-    parser.add_argument("results", metavar="RESULTS", help="an .npz or .json file, or a folder of .bin or .npy files")
-    parser.add_argument("--against", metavar="FILE", required=True, help="what `vectors` wrote, in any format")
+    parser.add_argument("results", metavar="RESULTS", help="an .npz or .json file")
+    parser.add_argument("--against", metavar="FILE", required=True, help="what `vectors` wrote")
     parser.add_argument("--skip", metavar="PARTS", default="", help="parts of keys to leave out: groups,y,float64")
     parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
     options = parser.parse_args(arguments)
@@ -79,7 +78,7 @@ def verify(arguments):
 
 def say(outcome, as_json):
     """Print an outcome; return its exit status."""
-    print(json.dumps(report.finite(outcome.as_dict()), indent=1) if as_json else outcome)
+    print(outcome.to_json(indent=1) if as_json else outcome)
     return STATUS[outcome.overall]
 
 
@@ -88,17 +87,17 @@ def say(outcome, as_json):
 
 def gradcheck(arguments):
     """Check code in a Python file against a reference."""
-    from scratchgan.gradcheck.references import REFERENCES
+    from scratchgan.gradcheck.references import LAYERS
 
     parser = Parser("gradcheck", "Check a layer of your own against ours, over awkward shapes (docs/gradcheck.md).")
     parser.add_argument("code", metavar="FILE.py:NAME", help="a class; or a function that returns a layer")
-    parser.add_argument("--like", metavar="REFERENCE", required=True, help=", ".join(REFERENCES))
+    parser.add_argument("--like", metavar="REFERENCE", required=True, help=", ".join(LAYERS))
     parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
     options = parser.parse_args(arguments)
-    if options.like not in REFERENCES:
-        parser.error(f"there is no reference {options.like!r}: choose from {', '.join(REFERENCES)}")
+    if options.like not in LAYERS:
+        parser.error(f"there is no reference {options.like!r}: choose from {', '.join(LAYERS)}")
     found, path = load(options.code)
-    from scratchgan.gradcheck.compare import sweep
+    from scratchgan.gradcheck import sweep
 
     try:
         with contextlib.redirect_stdout(io.StringIO() if options.json else sys.stdout):

@@ -6,6 +6,7 @@ from scratchgan.gradcheck.report import AGREE, UNRESOLVED, WRONG
 
 LINES, WIDTH = 15, 118
 ROWS, COLUMNS = 4, 64  # of the map
+CASES = 3  # of a sweep, that are explained in full
 
 
 def explain(report):
@@ -30,6 +31,24 @@ def explain(report):
     if wrong and room >= 2:
         lines += character_map(wrong[0], min(ROWS, room - 1))
     return [line if len(line) <= WIDTH else f"{line[: WIDTH - 3]}..." for line in lines[:LINES]]
+
+
+def explain_sweep(sweep):
+    """Return the lines that say what was found over many cases: a table, and the first wrong cases in full."""
+    lines = [f"{sweep.overall}: {sweep.of}, {len(sweep.about)} cases"]
+    for name, keys in sweep.wrong().items():
+        verdict = f"{WRONG} in {len(keys)} of {len(sweep.reports)}: {listed(keys)}" if keys else AGREE
+        lines.append(f"  {name:15} {verdict}")
+    lines += [f"  {note}" for note in sweep.notes]
+    if sweep.missing:
+        lines.append(f"  missing: {listed(sweep.missing)}")
+    explained = [report for report in sweep.reports.values() if report.causes or report.findings]
+    return lines + [text for report in explained[:CASES] for text in ("", str(report))]
+
+
+def listed(items, most=5):
+    """Return items as text, the first of them if there are many."""
+    return ", ".join(items[:most]) + (f" and {len(items) - most} more" if len(items) > most else "")
 
 
 def outcome(c):
@@ -77,7 +96,7 @@ def character_map(c, rows):
     """Return a small map of where a Comparison's wrong entries are: a character stands for one entry or several."""
     marks = numpy.where(c.checked, 1, 2)  # 1 agrees, 2 was not judged, 3 is wrong: the worst of several is shown
     marks = numpy.where(c.wrong(), 3, marks)
-    marks = marks.reshape(-1, marks.shape[-1] if marks.ndim > 1 else min(marks.size, COLUMNS) or 1) if fits(marks) else marks.reshape(1, -1)
+    marks = marks.reshape(-1, marks.shape[-1] if marks.ndim > 1 else marks.size)
     height, width = marks.shape
     down, across = -(-height // rows), -(-width // COLUMNS)
     starts = range(0, height, down), range(0, width, across)
@@ -85,8 +104,3 @@ def character_map(c, rows):
     scale = "" if down * across == 1 else f", {down} x {across} entries each"
     head = f"  {c.name} {c.checked.shape} as {height} x {width}: # wrong, . right, - not judged{scale}"
     return [head, *["    " + "".join(" .-#"[cell] for cell in row) for row in cells]]
-
-
-def fits(marks):
-    """Whether an array can be drawn as rows of its last axis."""
-    return marks.ndim > 1 or marks.size % min(marks.size, COLUMNS) == 0

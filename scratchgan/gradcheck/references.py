@@ -1,156 +1,235 @@
-"""Reference layers by name, each with the awkward shapes and settings that wrong code fails on first.
+"""The layers and losses that code is compared with, each with the awkward shapes and numbers that wrong code fails on.
 
-A reference is a function that returns (make, cases): make(settings, rng) gives our layer in float64 with random
-parameters; a case's shape is that of x, with channels last.
+`cases("conv2d")` lists Cases, the simplest first; the layers are in float32 until `vectors.loaded` widens them.
 """
 
 from typing import NamedTuple
 
+import numpy
+
+from scratchgan import layers, losses
+
 
 class Case(NamedTuple):
-    """One configuration: a title for people, the constructor's keyword arguments, and the shape of x."""
+    """A layer and its x, or a loss and its arguments. `about`: what code that fails here alone may have wrong."""
 
-    title: str
-    settings: dict
-    shape: tuple
-
-
-def maker(name):
-    """Return make(settings, rng) for the class of this name in scratchgan.layers."""
-
-    def make(settings, rng):
-        import inspect
-
-        from scratchgan import layers
-
-        kind = getattr(layers, name)
-        random = {"rng": rng} if "rng" in inspect.signature(kind).parameters else {}
-        layer = kind(**settings, **random).astype("float64")
-        for param in layer.params():  # ones and zeros would hide what gamma, beta and b do
-            param.value[...] = rng.standard_normal(param.value.shape)
-        return layer
-
-    return make
+    name: str
+    about: str
+    layer: object  # None for a loss
+    x: numpy.ndarray
+    loss: object = None  # a function
+    arguments: dict = {}  # never changed
+    gradients: tuple = ()  # names of what the loss returns after its value
 
 
-# ---- one number after the other --------------------------------------------------------------------------
+def normal(*shape, scale=1.0, offset=0.0, seed=1):
+    """Draw numbers that float32 can hold, as float64: both dtypes then start from the same x."""
+    return (scale * numpy.random.default_rng(seed).standard_normal(shape) + offset).astype("float32").astype("float64")
 
 
-def pointwise(name, **settings):
-    """A function applied to each number."""
-    shapes = {"batch": (3, 4), "batch 1": (1, 5), "one feature": (4, 1), "an image": (2, 3, 4, 2)}
-    return maker(name), [Case(title, settings, shape) for title, shape in shapes.items()]
+def distinct(*shape):
+    """Return multiples of 1/4 in random order, none twice: no maximum is tied."""
+    x = numpy.random.default_rng(1).permutation(int(numpy.prod(shape))).reshape(shape) / 4
+    return x - x.mean().round()
+
+
+def rng():
+    return numpy.random.default_rng(0)
+
+
+# ---- pointwise layers, dense, embedding ------------------------------------------------------------------
+
+
+def pointwise(layer, kinked=False):
+    """Cases for what acts on each number, or on each row; no x is at a kink, where implementations may differ."""
+    rows = [
+        ("plain", "the general case", (3, 4)), ("batch_1", "a batch of one", (1, 5)),
+        ("one_feature", "one number for each sample", (4, 1)), ("picture", "four axes", (2, 3, 4, 2)),
+    ]  # fmt: skip
+    found = [Case(name, about, layer, normal(*shape)) for name, about, shape in rows]
+    if kinked:
+        return [case._replace(x=case.x + 0.125 * numpy.sign(case.x)) for case in found]
+    about = "large x of both signs: exp(x) grows, and 1 - y cancels"
+    return [*found, Case("saturated", about, layer, normal(4, 5, scale=4.0))]
+
+
+def softmax(layer):
+    """Cases for functions of rows, with logits that overflow."""
+    about = "exp(x) overflows unless the maximum is taken away first"
+    return [*pointwise(layer), Case("large_logits", about, layer, normal(2, 4, scale=2.0, offset=200.0))]
 
 
 def dense():
-    """y = x W + b."""
-    sizes = {"batch": (3, 4, 5), "batch 1": (1, 4, 3), "one input": (3, 1, 4), "one output": (3, 4, 1), "wide": (2, 9, 7)}
-    return maker("Dense"), [
-        Case(title, {"in_features": inputs, "out_features": outputs}, (n, inputs))
-        for title, (n, inputs, outputs) in sizes.items()
-    ]
+    """Cases for y = x W + b."""
+    rows = [
+        ("plain", "the general case", 3, 4, 5), ("batch_1", "a batch of one", 1, 4, 3),
+        ("one_input", "one number for each sample", 3, 1, 4), ("one_output", "one number out", 3, 4, 1),
+        ("square", "W is as wide as high: a transpose goes unnoticed", 4, 4, 4),
+    ]  # fmt: skip
+    return [Case(name, about, layers.Dense(C, O, rng=rng()), normal(N, C)) for name, about, N, C, O in rows]
 
 
 def embedding():
-    """y = W[x]; x holds integers below `classes`, some of them twice."""
-    return maker("Embedding"), [
-        Case("repeated rows", {"classes": 4, "features": 3}, (7,)),
-        Case("a sequence", {"classes": 5, "features": 2}, (2, 3)),
+    """Cases for y = W[x]; x holds integers, some of them twice."""
+    draw = lambda classes, *shape: numpy.random.default_rng(1).integers(0, classes, shape)
+    return [
+        Case("repeated_rows", "a row that is used twice", layers.Embedding(4, 3, rng=rng()), draw(4, 7)),
+        Case("sequence", "two axes", layers.Embedding(5, 2, rng=rng()), draw(5, 2, 3)),
     ]
 
 
 # ---- convolutions ----------------------------------------------------------------------------------------
 
-# title: (batch, sides, in, out, kernel, the rest); sides and kernels are cut to the number of axes
-CONVOLUTIONS = {
-    "plain": (2, (6, 6, 5), 2, 3, (3, 3, 3), {}),
-    "batch 1": (1, (5, 6, 4), 2, 3, (3, 3, 2), {}),
-    "one channel": (2, (5, 5, 4), 1, 1, (3, 3, 2), {}),
-    "more in than out": (2, (4, 5, 4), 4, 2, (2, 3, 2), {}),
-    "non-square": (2, (4, 7, 3), 2, 2, (3, 2, 2), {}),
-    "kernel 1": (2, (4, 3, 2), 3, 2, (1, 1, 1), {}),
-    "padding": (2, (5, 4, 3), 2, 2, (3, 3, 3), {"padding": 1}),
-    "padding >= kernel": (2, (3, 4, 2), 2, 2, (2, 2, 2), {"padding": 3}),
-    "stride": (2, (6, 7, 4), 2, 3, (2, 3, 2), {"stride": 2}),
-    "stride that does not divide": (2, (6, 8, 4), 2, 2, (3, 3, 2), {"stride": 2, "padding": 1}),
-    "stride > kernel": (2, (7, 8, 5), 2, 2, (2, 2, 2), {"stride": 3}),
-    "dilation": (2, (7, 6, 5), 2, 2, (3, 2, 2), {"dilation": 2}),
-    "stride, padding, dilation": (1, (8, 7, 5), 2, 3, (2, 3, 2), {"stride": 2, "padding": 2, "dilation": 2}),
-}
+UNLIKE = {"kernel": (3, 2, 2), "stride": (2, 1, 3), "padding": (1, 2, 0), "dilation": (2, 1, 2)}
+CONVOLUTIONS = [  # name, about, batch, sides (cut to the number of axes), in, out, settings (cut likewise)
+    ("plain", "the general case", 2, (6, 6, 5), 2, 3, {"kernel": (3, 3, 3)}),
+    ("batch_1", "a batch of one", 1, (5, 6, 4), 2, 3, {"kernel": (3, 3, 2)}),
+    ("one_channel", "one channel in, one out", 2, (5, 5, 4), 1, 1, {"kernel": (3, 3, 2)}),
+    ("more_in_than_out", "fewer channels out than in", 2, (4, 5, 4), 4, 2, {"kernel": (2, 3, 2)}),
+    ("non_square", "neither x nor the kernel is square", 2, (4, 7, 3), 2, 2, {"kernel": (3, 2, 2)}),
+    ("kernel_1", "a kernel of one position", 2, (4, 3, 2), 3, 2, {"kernel": (1, 1, 1)}),
+    ("padding", "padding", 2, (5, 4, 3), 2, 2, {"kernel": (3, 3, 3), "padding": 1}),
+    ("padding_above_kernel", "more padding than kernel", 2, (3, 4, 2), 2, 2, {"kernel": (2, 2, 2), "padding": 3}),
+    ("stride", "stride", 2, (6, 7, 4), 2, 3, {"kernel": (2, 3, 2), "stride": 2}),
+    ("stride_tail", "a stride that does not divide", 2, (6, 8, 4), 2, 2,
+     {"kernel": (3, 3, 2), "stride": 2, "padding": 1}),
+    ("stride_above_kernel", "numbers that no window sees", 2, (7, 8, 5), 2, 2, {"kernel": (2, 2, 2), "stride": 3}),
+    ("dilation", "dilation", 2, (7, 6, 5), 2, 2, {"kernel": (3, 2, 2), "dilation": 2}),
+    ("groups", "channels in two groups", 2, (4, 3, 2), 4, 6, {"kernel": (3, 3, 3), "padding": 1, "groups": 2}),
+    ("depthwise", "each channel has a group of its own", 2, (4, 3, 2), 3, 6, {"kernel": (2, 2, 2), "groups": 3}),
+    ("everything", "all settings at once, none alike", 3, (7, 6, 5), 4, 2, {**UNLIKE, "groups": 2}),
+]
 
 
-def convolution(name, axes):
-    """Convolutions, or their transposes, with this many spatial axes."""
-    cases = []
-    for title, (n, sides, inputs, outputs, kernel, rest) in CONVOLUTIONS.items():
-        if "Transpose" in name and title == "padding >= kernel":  # it would crop everything away
-            rest = {"padding": 1}
-        settings = {"in_channels": inputs, "out_channels": outputs, "kernel": kernel[:axes], **rest}
-        cases.append(Case(title, settings, (n, *sides[:axes], inputs)))
-    return maker(name), cases
+def convolution(kind, axes):
+    """Cases for a convolution, or a transposed one, with this many spatial axes."""
+    transposed = issubclass(kind, layers.ConvTranspose2d.__base__)
+    found = []
+    for name, about, N, sides, C, O, settings in CONVOLUTIONS:
+        if transposed and name == "padding_above_kernel":
+            continue  # it would crop everything away
+        cut = {key: value[:axes] if isinstance(value, tuple) else value for key, value in settings.items()}
+        found.append(Case(name, about, kind(C, O, rng=rng(), **cut), normal(N, *sides[:axes], C)))
+    if transposed:
+        layer = kind(2, 2, 3, stride=2, padding=1, output_padding=1, rng=rng())
+        about = "y has a row and a column more"
+        found.append(Case("output_padding", about, layer, normal(2, *(3, 2, 2)[:axes], 2)))
+    return found
 
 
 # ---- normalisations, pools, resampling -------------------------------------------------------------------
 
-# title: (shape, factor, offset)
-BATCHES = {"vectors": (6, 3), "two samples": (2, 3), "images": (2, 3, 4, 3), "one channel": (3, 2, 2, 1), "batch 1": (1, 3, 5, 2)}
+
+def normalization(make, vectors=True):
+    """Cases for normalisations; make(channels, eps) returns the layer. vectors: whether x may lack positions."""
+    rows = [
+        ("vectors", "no positions", 1e-5, normal(6, 4)), ("two_samples", "two samples", 1e-5, normal(2, 4)),
+        ("pictures", "the general case", 1e-5, normal(2, 3, 4, 4)),
+        ("batch_1", "a batch of one", 1e-5, normal(1, 3, 5, 2)),
+        ("large_eps", "an eps that counts: the mean of xhat^2 is not 1", 0.5, normal(2, 3, 2, 4)),
+        ("small_x", "a variance not far above eps", 1e-5, normal(3, 3, 2, 4, scale=0.01)),
+        ("offset", "a mean far from 0: mean(x^2) - mean(x)^2 cancels", 1e-5, normal(3, 4, 2, 4, offset=100.0)),
+        ("sequence", "three axes", 1e-5, normal(3, 5, 2)), ("video", "five axes", 1e-5, normal(2, 2, 3, 2, 2)),
+    ]  # fmt: skip
+    return [Case(name, about, make(x.shape[-1], eps), x) for name, about, eps, x in rows if vectors or x.ndim > 2]
 
 
-def normalization(name, groups=None):
-    """Normalisations; where vectors have no positions, InstanceNorm has no such case."""
-    cases = []
-    for title, shape in BATCHES.items():
-        if name == "InstanceNorm" and len(shape) == 2:
-            continue
-        channels = shape[-1] if groups is None or shape[-1] % groups == 0 else groups * shape[-1]
-        settings = {"channels": channels, **({} if groups is None else {"groups": groups})}
-        cases.append(Case(title, settings, (*shape[:-1], channels)))
-    return maker(name), cases
+def pool(kind):
+    """Cases for pools over pictures."""
+    rows = [
+        ("plain", "the general case", {"kernel": 2}, (2, 4, 4, 3)),
+        ("batch_1", "a batch of one", {"kernel": 2}, (1, 4, 6, 1)),
+        ("non_square", "neither x nor the kernel is square", {"kernel": (2, 3)}, (2, 4, 6, 2)),
+        ("overlapping", "windows that overlap", {"kernel": 3, "stride": 2}, (2, 7, 5, 2)),
+        ("stride_tail", "a stride that does not divide", {"kernel": 2, "stride": 2}, (2, 5, 7, 2)),
+        ("padding", "padding", {"kernel": 3, "stride": 2, "padding": 1}, (1, 5, 6, 2)),
+        ("below_zero", "all x are below 0, and padding must not win", {"kernel": 2, "padding": 1}, (2, 4, 4, 2)),
+    ]  # fmt: skip
+    shift = {"below_zero": 20}
+    return [Case(n, about, kind(**settings), distinct(*s) - shift.get(n, 0)) for n, about, settings, s in rows]
 
 
-def pool(name):
-    """Pools over images."""
-    return maker(name), [
-        Case("plain", {"kernel": 2}, (2, 4, 4, 3)),
-        Case("batch 1, one channel", {"kernel": 2}, (1, 4, 6, 1)),
-        Case("non-square", {"kernel": (2, 3)}, (2, 4, 6, 2)),
-        Case("overlapping", {"kernel": 3, "stride": 2}, (2, 7, 5, 2)),
-        Case("stride that does not divide", {"kernel": 2, "stride": 2}, (2, 5, 7, 2)),
-        Case("padding", {"kernel": 3, "stride": 2, "padding": 1}, (1, 5, 6, 2)),
-    ]
+def pictures(make):
+    """Cases for what resamples sequences, pictures and video; make(rank) returns the layer."""
+    rows = [("plain", "the general case", (2, 3, 4)), ("batch_1", "a batch of one, not square", (1, 5, 3))]
+    rows += [("sequence", "one spatial axis", (2, 4)), ("video", "three spatial axes", (1, 3, 4, 3))]
+    return [Case(n, about, make(len(s) - 1), distinct(*s, 2 ** (len(s) - 1))) for n, about, s in rows]
 
 
-def upsample():
-    """Enlarge images by repetition."""
-    return maker("Upsample"), [
-        Case("by 2", {"scale": 2}, (2, 3, 3, 2)),
-        Case("by 3, non-square, batch 1", {"scale": 3}, (1, 2, 4, 1)),
-    ]
+# ---- losses ----------------------------------------------------------------------------------------------
+
+UNPAIRED = ("minimax", "nonsaturating", "least_squares", "wasserstein", "hinge", "relativistic_average")
+LOSSES = ["binary_cross_entropy", "softmax_cross_entropy", "l1", "l2",
+          *[name for name in vars(losses) if name.endswith(("_discriminator", "_generator"))]]  # fmt: skip
 
 
-REFERENCES = {
-    "relu": lambda: pointwise("ReLU"),
-    "leaky_relu": lambda: pointwise("LeakyReLU", slope=0.2),
-    "tanh": lambda: pointwise("Tanh"),
-    "sigmoid": lambda: pointwise("Sigmoid"),
-    "softplus": lambda: pointwise("Softplus"),
-    "elu": lambda: pointwise("ELU"),
-    "softmax": lambda: pointwise("Softmax"),
-    "log_softmax": lambda: pointwise("LogSoftmax"),
+def loss(name):
+    """Cases of a loss: one number, many axes, logits that overflow."""
+    function, targets = getattr(losses, name), numpy.random.default_rng(3)
+    found = []
+    for case, about, shape, scale in (
+        ("plain", "the general case", (4, 3), 1.0), ("one_sample", "a batch of one", (1, 2), 1.0),
+        ("patches", "many axes: the mean runs over all of them", (2, 3, 2, 2), 1.0),
+        ("large", "exp(logit) overflows in float32", (3, 4), 100.0),
+    ):  # fmt: skip
+        first, second = normal(*shape, scale=scale), normal(*shape, scale=scale, seed=2)
+        if name in ("l1", "l2"):
+            arguments, gradients = {"x": first, "target": second}, ("dx",)
+        elif name == "binary_cross_entropy":
+            arguments, gradients = {"logits": first, "targets": targets.choice([0, 0.125, 1], shape)}, ("d_logits",)
+        elif name == "softmax_cross_entropy":
+            labels = targets.integers(0, shape[-1], shape[:-1])
+            arguments, gradients = {"logits": first, "labels": labels}, ("d_logits",)
+        elif name.endswith("_discriminator") or name.startswith("relativistic"):
+            unpaired = name.startswith(UNPAIRED) and len(second) > 1  # the batches may differ in size
+            arguments = {"real_logits": first, "fake_logits": second[1:] if unpaired else second}
+            gradients = ("d_real", "d_fake")
+        else:
+            arguments, gradients = {"fake_logits": first}, ("d_fake",)
+        found.append(Case(case, about, None, None, function, arguments, gradients))
+    return found
+
+
+# ---- by name ---------------------------------------------------------------------------------------------
+
+LAYERS = {
+    "relu": lambda: pointwise(layers.ReLU(), kinked=True),
+    "leaky_relu": lambda: pointwise(layers.LeakyReLU(0.2), kinked=True),
+    "elu": lambda: pointwise(layers.ELU(), kinked=True),
+    "tanh": lambda: pointwise(layers.Tanh()),
+    "sigmoid": lambda: pointwise(layers.Sigmoid()),
+    "softplus": lambda: pointwise(layers.Softplus()),
+    "softmax": lambda: softmax(layers.Softmax()),
+    "log_softmax": lambda: softmax(layers.LogSoftmax()),
     "dense": dense,
     "embedding": embedding,
-    "conv1d": lambda: convolution("Conv1d", 1),
-    "conv2d": lambda: convolution("Conv2d", 2),
-    "conv3d": lambda: convolution("Conv3d", 3),
-    "conv_transpose1d": lambda: convolution("ConvTranspose1d", 1),
-    "conv_transpose2d": lambda: convolution("ConvTranspose2d", 2),
-    "conv_transpose3d": lambda: convolution("ConvTranspose3d", 3),
-    "pixel_norm": lambda: pointwise("PixelNorm"),
-    "layer_norm": lambda: normalization("LayerNorm"),
-    "group_norm": lambda: normalization("GroupNorm", groups=2),
-    "instance_norm": lambda: normalization("InstanceNorm"),
-    "batch_norm": lambda: normalization("BatchNorm"),
-    "avg_pool": lambda: pool("AvgPool"),
-    "max_pool": lambda: pool("MaxPool"),
-    "upsample": upsample,
+    "conv1d": lambda: convolution(layers.Conv1d, 1),
+    "conv2d": lambda: convolution(layers.Conv2d, 2),
+    "conv3d": lambda: convolution(layers.Conv3d, 3),
+    "conv_transpose1d": lambda: convolution(layers.ConvTranspose1d, 1),
+    "conv_transpose2d": lambda: convolution(layers.ConvTranspose2d, 2),
+    "conv_transpose3d": lambda: convolution(layers.ConvTranspose3d, 3),
+    "batch_norm": lambda: normalization(lambda C, eps: layers.BatchNorm(C, eps=eps, momentum=0.3)),
+    "layer_norm": lambda: normalization(lambda C, eps: layers.LayerNorm(C, eps=eps)),
+    "instance_norm": lambda: normalization(lambda C, eps: layers.InstanceNorm(C, eps=eps), vectors=False),
+    "group_norm": lambda: normalization(lambda C, eps: layers.GroupNorm(2, C, eps=eps)),
+    "pixel_norm": lambda: normalization(lambda C, eps: layers.PixelNorm(eps=eps)),
+    "avg_pool": lambda: pool(layers.AvgPool),
+    "max_pool": lambda: pool(layers.MaxPool),
+    "global_avg_pool": lambda: pictures(lambda rank: layers.GlobalAvgPool()),
+    "global_max_pool": lambda: pictures(lambda rank: layers.GlobalMaxPool()),
+    "upsample": lambda: pictures(lambda rank: layers.Upsample(2)),
+    "upsample_bilinear": lambda: pictures(lambda rank: layers.Upsample(2, "bilinear")),
+    "pixel_shuffle": lambda: pictures(lambda rank: layers.PixelShuffle(2)),
+    "pad_reflect": lambda: pictures(lambda rank: layers.Pad(((2, 1),) * rank, "reflect")),
 }
+
+
+def names():
+    """Return every name that there are cases of, in a fixed order."""
+    return [*LAYERS, *LOSSES]
+
+
+def cases(name):
+    """Return the cases of a name."""
+    return loss(name) if name in LOSSES else LAYERS[name]()

@@ -92,8 +92,33 @@ class Context:
     second_order: bool = False
 
 
-@dataclass
-class Report:
+class Outcome:
+    """What a Report on one call and a Sweep over many have in common; a subclass has `overall` and `as_dict`."""
+
+    @property
+    def ok(self):
+        """Whether all agrees, and nothing else was found."""
+        return self.overall == AGREE
+
+    def __bool__(self):
+        return self.ok
+
+    def __repr__(self):
+        return f"\n{self}\n"  # pytest shows it below `assert report`
+
+    def assert_ok(self):
+        """Raise AssertionError with the explanation, unless `ok`."""
+        __tracebackhide__ = True  # pytest then shows the explanation below the line of the test itself
+        if not self.ok:
+            raise AssertionError(f"\n{self}")
+
+    def to_json(self, **options):
+        """Return the outcome as JSON text; numbers that are not finite become strings."""
+        return json.dumps(finite(self.as_dict()), **options)
+
+
+@dataclass(repr=False)
+class Report(Outcome):
     """The outcome of a check: truth value `ok`; `print(report)` explains it in at most 15 lines."""
 
     comparisons: dict  # {argument: Comparison}
@@ -109,15 +134,10 @@ class Report:
         return {name: comparison.verdict for name, comparison in self.comparisons.items()}
 
     @property
-    def ok(self):
-        """Whether every argument agrees, and there are no findings."""
-        return not self.findings and all(verdict == AGREE for verdict in self.verdict.values())
-
-    @property
     def overall(self):
         """WRONG if any argument is, or if there is a finding; else UNRESOLVED if any is; else AGREE."""
         verdicts = set(self.verdict.values())
-        if WRONG in verdicts or (self.findings and UNRESOLVED not in verdicts):
+        if WRONG in verdicts or self.findings:
             return WRONG
         return UNRESOLVED if UNRESOLVED in verdicts or not verdicts else AGREE
 
@@ -129,23 +149,15 @@ class Report:
             return None
         comparison = max(found, key=lambda c: c.excess().max())
         index = numpy.unravel_index(numpy.argmax(comparison.excess()), comparison.checked.shape)
-        yours = comparison.yours if comparison.yours.shape == comparison.checked.shape else comparison.numeric * numpy.nan
+        misshapen = comparison.yours.shape != comparison.checked.shape
+        yours = comparison.numeric * numpy.nan if misshapen else comparison.yours
         values = [float(a[index]) for a in (yours, comparison.numeric, comparison.error)]
         return Worst(comparison.name, tuple(int(i) for i in index), *values)
-
-    def __bool__(self):
-        return self.ok
 
     def __str__(self):
         from scratchgan.gradcheck.explain import explain
 
         return "\n".join(explain(self))
-
-    def assert_ok(self):
-        """Raise AssertionError with the explanation, unless `ok`."""
-        __tracebackhide__ = True  # pytest then shows the explanation below the line of the test itself
-        if not self.ok:
-            raise AssertionError(f"\n{self}")
 
     def as_dict(self):
         """Return what `to_json` writes."""
@@ -162,9 +174,61 @@ class Report:
             "seed": self.seed,
         }
 
-    def to_json(self, **options):
-        """Return the outcome as JSON text; numbers that are not finite become strings."""
-        return json.dumps(finite(self.as_dict()), **options)
+
+@dataclass(repr=False)
+class Sweep(Outcome):
+    """The outcome of many cases, against the right arrays. reports: {CASE/DTYPE: Report}, on y, dx, dW, ..."""
+
+    of: str
+    reports: dict
+    about: dict  # {case: what it is about}
+    notes: list
+    missing: list  # keys that the results lack
+
+    @property
+    def overall(self):
+        """WRONG if any array is; else UNRESOLVED if one is missing; else AGREE."""
+        verdicts = set(self.verdict.values())
+        if WRONG in verdicts:
+            return WRONG
+        return UNRESOLVED if UNRESOLVED in verdicts or self.missing or not verdicts else AGREE
+
+    @property
+    def verdict(self):
+        """{CASE/DTYPE: AGREE, WRONG or UNRESOLVED}."""
+        return {key: report.overall for key, report in self.reports.items()}
+
+    @property
+    def causes(self):
+        """The causes of all cases, the likeliest of the simplest case first."""
+        return [cause for report in self.reports.values() for cause in report.causes]
+
+    @property
+    def findings(self):
+        """The findings of all cases, each once."""
+        return list(dict.fromkeys(text for report in self.reports.values() for text in report.findings))
+
+    def wrong(self):
+        """Return {name: [CASE/DTYPE, ...]}: where each array is wrong."""
+        found = {}
+        for key, report in self.reports.items():
+            for name, verdict in report.verdict.items():
+                found.setdefault(name, []).extend([key] if verdict == WRONG else [])
+        return found
+
+    def __str__(self):
+        from scratchgan.gradcheck.explain import explain_sweep
+
+        return "\n".join(explain_sweep(self))
+
+    def as_dict(self):
+        """Return what `to_json` writes."""
+        return {
+            "ok": self.ok, "overall": self.overall, "of": self.of, "notes": self.notes, "missing": self.missing,
+            "verdict": {name: WRONG if keys else AGREE for name, keys in self.wrong().items()},
+            "causes": [vars(cause) for cause in self.causes], "findings": self.findings,
+            "cases": {key: report.as_dict() for key, report in self.reports.items()},
+        }  # fmt: skip
 
 
 def finite(value):
@@ -173,6 +237,7 @@ def finite(value):
         return {key: finite(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [finite(inner) for inner in value]
+    value = value.item() if isinstance(value, numpy.generic) else value
     return str(value) if isinstance(value, float) and not numpy.isfinite(value) else value
 
 
@@ -188,36 +253,3 @@ def rounding(size, dtype, length):
     size = numpy.where(numpy.isfinite(size), size, 0.0)
     typical = numpy.sqrt(numpy.mean(size**2)) if size.size else 0.0
     return numpy.finfo(dtype).eps * (8 + 4 * numpy.sqrt(length)) * (size + typical)
-
-
-def compare_arrays(names, yours, expected, context=None, length=None):
-    """Return a Report on finished arrays: {name: yours} against {name: expected}.
-
-    length: how many numbers were summed up for each, at most; if not given, the largest array's size.
-    context: what the search for causes may look at.
-    """
-    comparisons, findings = {}, []
-    length = length or max([numpy.size(expected[name]) for name in names], default=1)
-    for name in names:
-        reference = numpy.asarray(expected[name], dtype=float)
-        given = yours.get(name)
-        if given is None or numpy.shape(given) != reference.shape:
-            shape = "missing" if given is None else f"of shape {numpy.shape(given)}"
-            findings.append(f"{name} is {shape}, wanted {reference.shape}")
-            given = numpy.full(reference.shape, numpy.nan)
-        given = numpy.asarray(given)
-        dtypes = [a.dtype for a in (given, numpy.asarray(expected[name])) if a.dtype.kind == "f"]
-        coarsest = max(dtypes, key=lambda dtype: numpy.finfo(dtype).eps, default=numpy.dtype(float))
-        tolerance = rounding(numpy.abs(reference), coarsest, length)
-        checked = numpy.isfinite(reference)
-        error = numpy.finfo(coarsest).eps * numpy.abs(reference)
-        comparison = Comparison(name, given.astype(float), reference, error, checked, AGREE, tolerance)
-        comparison.verdict = WRONG if comparison.wrong().any() else AGREE if checked.all() else UNRESOLVED
-        comparisons[name] = comparison
-    report = Report(comparisons, findings=findings, title="comparison")
-    if context is not None and WRONG in report.verdict.values():
-        from scratchgan.gradcheck.causes import diagnose
-
-        context.comparisons = comparisons
-        report.causes = diagnose(context)
-    return report

@@ -1,4 +1,4 @@
-"""Test vectors and results as files: .npz, .json, or a folder of raw numbers, with the same keys in each.
+"""Test vectors and results as files, .npz or .json, with the same keys in each.
 
 A key is CASE/DTYPE/NAME, such as `stride_tail/float32/dW`; docs/vectors.md tells how to read each kind in C and Rust.
 """
@@ -6,18 +6,16 @@ A key is CASE/DTYPE/NAME, such as `stride_tail/float32/dW`; docs/vectors.md tell
 import io
 import json
 import re
-import shutil
-import tempfile
 import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy
 
-from scratchgan.errors import DataError, UserError
+from scratchgan.errors import DataError
 from scratchgan.files import replacing
 
-FORMATS = ("npz", "json", "raw")
+FORMATS = ("npz", "json")
 
 
 class Vectors(NamedTuple):
@@ -31,13 +29,7 @@ class Vectors(NamedTuple):
 
 
 def write(path, format, vectors):
-    """Write vectors in full or not at all: one .npz or .json file, or a new folder of .bin files ("raw").
-
-    Raises UserError where `path` cannot be written.
-    """
-    if format == "raw":
-        write_folder(Path(path), vectors)
-        return
+    """Write vectors in full or not at all, as "npz" or "json"; raise UserError where `path` cannot be written."""
     with replacing(path) as file:
         file.write(as_json(vectors) if format == "json" else as_npz(vectors))
 
@@ -65,27 +57,6 @@ def as_npz(vectors):
     return buffer.getvalue()
 
 
-def write_folder(path, vectors):
-    """Write a folder with CASE/DTYPE/NAME.bin, nothing but numbers, and arrays.txt, which has their shapes."""
-    if path.exists():
-        raise UserError(f"{path} exists already: remove it, or give another --out.")
-    try:
-        path.absolute().parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.absolute().parent))
-        try:
-            for name, text in texts(vectors).items():
-                (temporary / name).write_text(text, encoding="utf-8")
-            for key, array in vectors.arrays.items():
-                (temporary / key).parent.mkdir(parents=True, exist_ok=True)
-                (temporary / f"{key}.bin").write_bytes(little_endian(array).tobytes())
-            temporary.chmod(0o755)  # mkdtemp lets nobody else in
-            temporary.rename(path)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-    except OSError as error:
-        raise UserError(f"Cannot write {path}: {error.strerror or error}; nothing was changed.") from error
-
-
 def texts(vectors):
     """Return the text files beside the arrays, {name: text}. arrays.txt is made for fscanf: KEY DTYPE RANK SIDES."""
     lines = [
@@ -107,22 +78,19 @@ def little_endian(array):
 
 
 def read(path):
-    """Return the Vectors in a file or folder; results written by others need no manifest, and get an empty one.
+    """Return the Vectors in a file; results written by others need no manifest, and get an empty one.
 
     Raises DataError, naming the file and what is wrong with it.
     """
-    path = Path(path)
     try:
-        if path.is_dir():
-            return read_folder(path)
-        content = path.read_bytes()
+        content = Path(path).read_bytes()
     except OSError as error:
         raise DataError(f"Cannot read {path}: {error.strerror or error}.") from error
     if content.startswith(b"PK"):
         return read_npz(path, content)
     if content.lstrip().startswith(b"{"):
         return read_json(path, content)
-    raise DataError(f"{path} is no results file: wanted an .npz file, a .json file, or a folder of .bin or .npy files.")
+    raise DataError(f"{path} is no results file: wanted an .npz or a .json file.")
 
 
 def read_npz(path, content):
@@ -135,34 +103,6 @@ def read_npz(path, content):
     manifest = parse_json(f"manifest.json in {path}", members.get("manifest.json", b"{}"))
     arrays = {key: number(path, key, array) for key, array in members.items() if isinstance(array, numpy.ndarray)}
     return Vectors(manifest, arrays)
-
-
-def read_folder(path):
-    """Return the Vectors in a folder: NAME.npy, or NAME.bin, whose dtype is in its key or in arrays.txt."""
-    arrays, sizes = {}, {}
-    if (path / "arrays.txt").exists():
-        lines = (path / "arrays.txt").read_text(encoding="utf-8").splitlines()
-        sizes = {key: (dtype, list(map(int, sides))) for key, dtype, _, *sides in map(str.split, lines)}
-    for file in sorted(path.rglob("*")):
-        key = file.relative_to(path).with_suffix("").as_posix()
-        if file.suffix == ".npy":
-            try:
-                arrays[key] = number(path, key, numpy.load(file))
-            except (ValueError, EOFError) as error:
-                raise DataError(f"{file} is damaged, or holds something other than numbers: {error}.") from error
-        if file.suffix == ".bin":
-            dtype, shape = sizes.get(key, (dtype_of(key), [-1]))
-            dtype = numpy.dtype(dtype).newbyteorder("<")
-            try:
-                arrays[key] = numpy.frombuffer(file.read_bytes(), dtype).reshape(shape)
-            except ValueError as error:
-                raise DataError(f"{file} cannot be read as {dtype.name} numbers: {error}.") from error
-    lacking = [key for key in sizes if key not in arrays]
-    if lacking:
-        raise DataError(f"{path} is incomplete: arrays.txt lists {lacking[0]}, and there is no such file.")
-    arrays = {key: arrays[key] for key in [*sizes, *arrays]}  # in the order of arrays.txt, where there is one
-    manifest = path / "manifest.json"
-    return Vectors(parse_json(manifest, manifest.read_bytes()) if manifest.exists() else {}, arrays)
 
 
 def read_json(path, content):

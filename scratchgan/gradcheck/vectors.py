@@ -17,9 +17,9 @@ TOLERANCE = "tolerance_"  # tolerance_dW: how far a correct dW may be from the o
 
 CONVENTIONS = """\
 Keys. Every array has the key CASE/DTYPE/NAME, such as batch_1/float32/dx, and every setting the key
-CASE/settings/NAME, such as batch_1/settings/stride. In the .npz file (a zip file without compression) and in the
-folder, a key is a path: CASE/DTYPE/NAME.npy or .bin. manifest.json lists cases and names; arrays.txt has a line for
-each array: KEY DTYPE RANK SIDES. All arrays are in row-major order (the last axis is contiguous), little-endian.
+CASE/settings/NAME, such as batch_1/settings/stride. In the .npz file (a zip file without compression) a key is a path,
+CASE/DTYPE/NAME.npy; manifest.json lists cases and names; arrays.txt has a line for each array: KEY DTYPE RANK SIDES.
+All arrays are in row-major order (the last axis is contiguous), little-endian.
 
 What is given: x, the parameters, and dy, the gradient of some scalar with respect to y (random, never ones).
 What is to be computed: y; dx; dW, db, ... for W, b, ...: that scalar's gradients, summed over the batch, with no mean
@@ -45,16 +45,17 @@ channels last, and moves them. Weights: dense (out, in); convolution (out, in / 
 """
 
 
-def make(name, layout="channels-last"):
+def make(name, layout="channels-last", cases=None, absent=()):
     """Return the test vectors of a layer or loss, such as "conv2d"; the same numbers each time.
 
-    Raises SettingsError, with a proposal, for a name that there is none of.
+    cases: others than those of `references`; absent: parameters that are to do nothing. Raises SettingsError, with a
+    proposal, for a name that there is none of.
     """
     arrays, about, names = {}, {}, {}
-    cases = find(name)
-    kinds = axis_kinds(name)
+    cases, kinds = cases or find(name), axis_kinds(name)
     for case in cases:
         given = inputs(case)
+        given |= {key: numpy.full_like(given[key], key == "gamma") for key in absent}
         found = evaluate(case, given)
         written = {(dtype, key): array for dtype in DTYPES for key, array in (given | found).items()}
         written |= {(dtype, TOLERANCE + key): array for dtype, key, array in tolerances(case, given, found)}
@@ -204,8 +205,6 @@ def axis_kinds(name):
 
 def to_layout(array, kind, layout):
     """Return an array that has its channels last in a layout; kind is as in `axis_kinds`, or None."""
-    if layout == "column-major":
-        return array.T
     if layout == "channels-last" or kind is None:
         return array
     if kind == "data":
@@ -215,8 +214,6 @@ def to_layout(array, kind, layout):
 
 def from_layout(array, kind, layout):
     """Return an array in a layout with its channels last: undoes `to_layout`."""
-    if layout == "column-major":
-        return array.T
     if layout == "channels-last" or kind is None:
         return array
     if kind == "data":
@@ -229,11 +226,11 @@ def from_layout(array, kind, layout):
 
 def find(name):
     """Return the cases of a name; raise SettingsError, with a proposal, where it is unknown."""
-    from scratchgan.gradcheck import vector_cases
+    from scratchgan.gradcheck import references
 
-    names = vector_cases.names()
+    names = references.names()
     if name not in names:
         near = difflib.get_close_matches(name.lower().replace("-", "_"), names, n=1)
         hint = f"did you mean {near[0]}?" if near else "`python -m scratchgan vectors --list` lists the names."
         raise SettingsError(f"there are no test vectors of {name!r}: {hint}")
-    return vector_cases.cases(name)
+    return references.cases(name)

@@ -1,105 +1,50 @@
-"""Judge results that were computed elsewhere against test vectors: the verdict, and what may be wrong."""
-
-from dataclasses import dataclass
+"""Judge results, arrays that were computed elsewhere, against test vectors: the verdict, and what may be wrong."""
 
 import numpy
 
 from scratchgan.errors import DataError
-from scratchgan.gradcheck import adapt, causes, vector_cases, vectors
-from scratchgan.gradcheck.report import AGREE, UNRESOLVED, WRONG, Cause, Comparison, Context, Report
-from scratchgan.gradcheck.vectors import TOLERANCE, from_layout, to_layout
-
-LAYOUTS = (*vectors.LAYOUTS, "column-major")
-SHOWN = 3  # so many cases are explained in full
-
-
-@dataclass
-class Verification:
-    """The outcome of `verify`. reports: {CASE/DTYPE: Report}, each with a Comparison for y, dx, dW, ..."""
-
-    of: str
-    reports: dict
-    about: dict  # {case: what it is about}
-    notes: list
-    missing: list  # keys that the results lack
-
-    @property
-    def overall(self):
-        """WRONG if any array is; else UNRESOLVED if one is missing; else AGREE."""
-        if any(report.overall != AGREE for report in self.reports.values()):
-            return WRONG
-        return UNRESOLVED if self.missing else AGREE
-
-    @property
-    def ok(self):
-        """Whether everything is there and agrees."""
-        return self.overall == AGREE
-
-    def wrong(self):
-        """Return {name: [CASE/DTYPE, ...]} of the arrays that are wrong."""
-        found = {}
-        for key, report in self.reports.items():
-            for name, verdict in report.verdict.items():
-                found.setdefault(name, []).extend([key] if verdict == WRONG else [])
-            for finding in report.findings:  # NAME has shape ...
-                found.setdefault(finding.split()[0], []).append(key)
-        return found
-
-    def __str__(self):
-        places = self.wrong()
-        lines = [f"{self.overall}: {self.of}, {len(self.about)} cases"]
-        for name, keys in places.items():
-            verdict = f"{WRONG} in {len(keys)} of {len(self.reports)}: {listed(keys)}" if keys else AGREE
-            lines.append(f"  {name:15} {verdict}")
-        lines += [f"  {note}" for note in self.notes]
-        if self.missing:
-            lines.append(f"  missing: {listed(self.missing)} (--skip a part of a key to leave it out on purpose)")
-        explained = [report for report in self.reports.values() if report.causes or report.findings]
-        lines += [text for report in explained[:SHOWN] for text in ("", str(report))]
-        return "\n".join(lines)
-
-    def as_dict(self):
-        """Return what `--json` prints."""
-        return {
-            "ok": self.ok, "overall": self.overall, "of": self.of, "notes": self.notes, "missing": self.missing,
-            "verdict": {name: WRONG if keys else AGREE for name, keys in self.wrong().items()},
-            "cases": {key: report.as_dict() for key, report in self.reports.items()},
-        }  # fmt: skip
-
-
-def listed(items, most=5):
-    """Return items as text, the first of them if there are many."""
-    return ", ".join(items[:most]) + (f" and {len(items) - most} more" if len(items) > most else "")
+from scratchgan.gradcheck import adapt, causes, references, vectors
+from scratchgan.gradcheck.explain import listed
+from scratchgan.gradcheck.report import AGREE, WRONG, Comparison, Context, Report, Sweep
+from scratchgan.gradcheck.vectors import LAYOUTS, TOLERANCE, from_layout, to_layout
 
 
 def verify(results, expected, skip=()):
-    """Compare results, `Vectors` without a manifest, with test vectors; return a Verification.
+    """Compare results, `Vectors` without a manifest, with test vectors; return a Sweep.
 
     skip: parts of keys, such as "groups", "float64" or "y", that are not expected. One dtype is enough, and the second
     order may be left out as a whole; all else that is not there is missing. Raises DataError where nothing fits.
     """
     wanted = wanted_keys(results, expected, skip)
+    of = expected.manifest["of"]
+    cases = {case.name: case for case in references.cases(of)} if of in references.names() else {}
+    sweep = judge(results.arrays, expected, wanted, cases)
+    sweep.notes = remarks(results, expected, wanted) + sweep.notes
+    return sweep
+
+
+def judge(results, expected, wanted, cases, backwards=None):
+    """Return a Sweep on results, {key: array}, of which the keys `wanted` should be there.
+
+    cases: {name: Case}, where a cause is looked for; backwards: {case: backward(dy, x, parameters...)}, where the code
+    can still be called: then the results are in our layout.
+    """
     manifest = expected.manifest
-    pairs = {key: Pair(results.arrays[key], expected, key) for key in wanted if key in results.arrays}
-    chosen = choose_layouts({key: pair for key, pair in pairs.items() if pair.right.ndim > 1})
+    pairs = {key: Pair(results[key], expected, key) for key in wanted if key in results}
+    chosen = {} if backwards else choose_layouts({key: pair for key, pair in pairs.items() if pair.right.ndim > 1})
     layout_of = {name: layout for layout, names in chosen.items() for name in names}
     reports = {}
     for key, pair in pairs.items():
         case, dtype, name = key.split("/")
         report = reports.setdefault(f"{case}/{dtype}", Report({}, title=f"{case}/{dtype} ({manifest['cases'][case]})"))
-        comparison = pair.compare(name, layout_of.get(name, manifest["layout"]))
-        if comparison is None:
+        layouts = LAYOUTS[:1] if backwards else (layout_of.get(name, LAYOUTS[0]), *LAYOUTS)
+        report.comparisons[name] = pair.compare(name, layouts)
+        if report.comparisons[name].yours.shape != pair.right.shape:
             shape = to_layout(pair.right, pair.kind, manifest["layout"]).shape
             report.findings.append(f"{name} has shape {pair.yours.shape}, wanted {shape}")
-        else:
-            report.comparisons[name] = comparison
-    explain(reports, expected)
-    notes = remarks(results, expected, wanted)
-    for layout, names in chosen.items():
-        if layout != manifest["layout"]:
-            notes.append(f"{', '.join(names)}: recognised as {layout}")
-    missing = [key for key in wanted if key not in results.arrays]
-    return Verification(manifest["of"], reports, manifest["cases"], notes, missing)
+    explain(reports, expected, cases, backwards or {})
+    notes = [f"{', '.join(n)}: recognised as {layout}" for layout, n in chosen.items() if layout != manifest["layout"]]
+    return Sweep(manifest["of"], reports, manifest["cases"], notes, [key for key in wanted if key not in results])
 
 
 def wanted_keys(results, expected, skip):
@@ -146,7 +91,7 @@ class Pair:
     def __init__(self, yours, expected, key):
         case, dtype, name = key.split("/")
         layout = expected.manifest["layout"]
-        self.yours, self.dtype = yours, dtype
+        self.yours = yours
         self.kind = vectors.axis_kinds(expected.manifest["of"]).get(name)
         self.right = from_layout(expected.arrays[f"{case}/float64/{name}"], self.kind, layout)
         tolerance = expected.arrays[f"{case}/{dtype}/{TOLERANCE}{name}"].astype(float)
@@ -155,18 +100,16 @@ class Pair:
     def arranged(self, layout):
         """Return yours with the channels last, if it is in this layout; None if its shape says that it is not."""
         shape = to_layout(self.right, self.kind, layout).shape
-        flat = self.yours.ndim <= 1 and self.yours.size == self.right.size  # a .bin file does not know its shape
+        flat = self.yours.ndim <= 1 and self.yours.size == self.right.size  # a list of numbers, in row-major order
         if self.yours.shape != shape and not flat:
             return None
         return from_layout(self.yours.reshape(shape), self.kind, layout)
 
-    def compare(self, name, layout):
-        """Return a Comparison, or None where the shape is wrong."""
-        candidates = [self.arranged(other) for other in (layout, *LAYOUTS)]
-        yours = next((array for array in candidates if array is not None), None)
-        if yours is None:
-            return None
-        checked = numpy.ones(yours.shape, dtype=bool)
+    def compare(self, name, layouts):
+        """Return a Comparison, in the first layout that fits; where none does, yours keeps its shape."""
+        candidates = [self.arranged(layout) for layout in layouts]
+        yours = next((array for array in candidates if array is not None), self.yours)
+        checked = numpy.ones(self.right.shape, dtype=bool)
         comparison = Comparison(name, yours, self.right, self.tolerance, checked, AGREE, self.tolerance)
         comparison.verdict = WRONG if comparison.wrong().any() else AGREE
         return comparison
@@ -196,31 +139,24 @@ def choose_layouts(pairs):
 # ---- causes ----------------------------------------------------------------------------------------------
 
 
-def explain(reports, expected):
+def explain(reports, expected, cases, backwards):
     """Look for the causes of what is wrong: for each name in the first case in which it is."""
-    of = expected.manifest["of"]
-    cases = {case.name: case for case in vector_cases.cases(of)} if of in vector_cases.names() else {}
     seen = set()
     for key, report in reports.items():
-        wrong = {name for name, verdict in report.verdict.items() if verdict == WRONG}
-        if wrong <= seen or key.split("/")[0] not in cases:
+        wrong, case = {name for name, verdict in report.verdict.items() if verdict == WRONG}, key.split("/")[0]
+        if wrong <= seen or case not in cases:
             continue
         seen |= wrong
-        for context in contexts(cases[key.split("/")[0]], report, expected):
-            for cause in causes.diagnose(context):
-                report.causes.append(Cause(cause.text, bool(cause.exact), cause.kind))  # JSON knows no numpy.bool
+        for context in contexts(cases[case], report, expected):
+            context.backward = backwards.get(case, context.backward) if not context.second_order else context.backward
+            report.causes += causes.diagnose(context)
 
 
 def contexts(case, report, expected):
     """Yield the Contexts of the first and of the second order: the right forward, and your gradients by argument."""
     of, names = expected.manifest["of"], expected.manifest["names"]
-    kinds = vectors.axis_kinds(of)
-    keys = {name: f"{case.name}/float64/{name}" for name in names}
-    held = {
-        name: from_layout(expected.arrays[key], kinds.get(name), expected.manifest["layout"])
-        for name, key in keys.items()
-        if key in expected.arrays
-    }
+    held = {name: arranged(expected, f"{case.name}/float64/{name}") for name in names}
+    held = {name: array for name, array in held.items() if array is not None}
     given = [name for name in held if names[name] == "input" and name not in ("dy", "ddx")]
     given = tuple(name for name in given if not name.startswith("running_"))
     args = tuple(held[name] for name in given)
@@ -239,6 +175,12 @@ def contexts(case, report, expected):
         args = (held["dy"], *args)
         forward = lambda *args: second.start(*args)[0]
         yield context(report, ("dy", *given), gradients, args, held["ddx"], held["dx"], forward, of, True)
+
+
+def arranged(vectors_, key):
+    """Return an array of test vectors with its channels last; None if there is none."""
+    kind = vectors.axis_kinds(vectors_.manifest["of"]).get(key.split("/")[-1])
+    return from_layout(vectors_.arrays[key], kind, vectors_.manifest["layout"]) if key in vectors_.arrays else None
 
 
 def context(report, names, results, args, dy, y, forward, of, second_order=False):
