@@ -63,7 +63,7 @@ def of_functions(forward, backward, args):
         raise TypeError("there is no backward, and forward does not return (value, gradients...)")
     if backward is not None and caches and len(result) != 2:
         raise TypeError(f"forward returned {len(result)} things, wanted y, or (y, cache)")
-    upstream = caches or size != 1 or required(backward) != len(args)
+    upstream = caches or size != 1 or not is_gradient(backward, args)
 
     def start(*args):
         result = forward(*args)
@@ -78,24 +78,33 @@ def of_functions(forward, backward, args):
     return subject
 
 
-def required(function):
-    """Return how many arguments a function must be given by position; None if that cannot be known."""
+def is_gradient(function, args):
+    """Whether a function takes the arguments alone, and no dy: the gradient of a loss."""
+    parameters = positional(function)
+    if parameters is not None:
+        return sum(p.default is p.empty for p in parameters) == len(args)
+    try:  # it takes any number
+        found = function(*args)
+    except Exception:  # the code under test may refuse in any way
+        return False
+    found = found if isinstance(found, tuple | list) else (found,)
+    return [numpy.shape(g) for g in found] == [numpy.shape(a) for a in args]
+
+
+def positional(function):
+    """Return the parameters that a function takes by position; None if that cannot be known, or is any number."""
     try:
-        parameters = inspect.signature(function).parameters.values()
+        parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
         return None
     if any(p.kind == p.VAR_POSITIONAL for p in parameters):
         return None
-    return sum(p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
+    return [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
 
 
 def parameter_names(function, count):
     """Return the names of a function's first arguments; where they cannot be known, x0, x1, ..."""
-    try:
-        names = list(inspect.signature(function).parameters.values())
-    except (TypeError, ValueError):
-        names = []
-    named = [p.name for p in names if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    named = [p.name for p in positional(function) or []]
     return named[:count] if len(named) >= count else [f"x{i}" for i in range(count)]
 
 

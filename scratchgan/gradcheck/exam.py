@@ -65,24 +65,19 @@ class Exam:
         return found
 
     def compare(self, i, yours):
-        """Return the Comparison of the gradient of argument i; code in float32 that also runs in float64 must pass both."""
+        """Return the Comparison of the gradient of argument i; float32 code that also runs in float64 must pass both."""
         before, after = self.args[:i], self.args[i + 1 :]
         probe = Probe(lambda x: self.runner.forward(*before, x, *after), self.args[i], self.y, self.dy, self.noise)
         found = self.look(probe)
+        comparison = None
         if self.runner.wide:
             wide = Candidate(self, i, self.wide, self.wide_shaken, numpy.dtype(float))
-            comparison, found = self.confirm(wide, probe, found)
-            if comparison.verdict == WRONG:
-                self.note_kinks(comparison, found)
-                return comparison
-        candidate = Candidate(self, i, yours, self.shaken, self.runner.args[i].dtype)
-        comparison, found = self.confirm(candidate, probe, found)
-        if self.runner.wide and comparison.verdict == WRONG:
-            excess = comparison.excess().max()
-            self.findings.append(
-                f"the gradient of {comparison.name} agrees in float64, but its error in {candidate.dtype} is "
-                f"{excess:.0f} times what rounding explains"
-            )
+            comparison = self.confirm(wide, probe, found)
+        if comparison is None or comparison.verdict != WRONG:
+            comparison = self.confirm(Candidate(self, i, yours, self.shaken, self.runner.args[i].dtype), probe, found)
+            if self.runner.wide and comparison.verdict == WRONG:
+                text = f"the gradient of {comparison.name} agrees in float64, but its error in {self.runner.dtype} is"
+                self.findings.append(f"{text} {comparison.excess().max():.0f} times what rounding explains")
         self.note_kinks(comparison, found)
         return comparison
 
@@ -117,24 +112,22 @@ class Exam:
     # ---- verdicts ----
 
     def confirm(self, candidate, probe, found):
-        """Return the Comparison and the Slopes it rests on: before anything is called wrong, it is looked at again."""
-        comparison = self.judge(candidate, probe, found)
-        seen = numpy.zeros(comparison.checked.shape, dtype=bool)
-        while comparison.verdict == WRONG:
-            excess = numpy.where(seen, 0, comparison.excess())
+        """Return the Comparison with the Slopes found: before anything is called wrong, it is looked at again."""
+        seen = numpy.zeros(found.value.shape, dtype=bool)
+        while True:
+            comparison = self.judge(candidate, probe, found)
+            excess = numpy.where(seen | found.kink, 0, comparison.excess())
             worst = numpy.argsort(excess, axis=None)[::-1][:AT_A_TIME]
             worst = [numpy.unravel_index(k, seen.shape) for k in worst if excess.flat[k] > 1]
             for index in worst:
                 seen[index] = True
                 self.look_closer(candidate, probe, found, index)
             comparison = self.judge(candidate, probe, found)
-            worst = [index for index in worst if comparison.excess()[index] > 1]
-            if worst and not self.only_here(candidate, probe, found, worst):
-                break
-            for index in worst:  # right everywhere around, at a kink that moving a single entry does not meet
+            still = [index for index in worst if comparison.excess()[index] > 1 and not found.kink[index]]
+            if not worst or (still and not self.only_here(candidate, probe, found, still)):
+                return comparison
+            for index in still:  # right everywhere around, at a kink that moving a single entry does not meet
                 found.kink[index], found.least[index], found.most[index] = True, -numpy.inf, numpy.inf
-            comparison = self.judge(candidate, probe, found)
-        return comparison, found
 
     def look_closer(self, candidate, probe, found, index):
         """Look at an entry again; note a kink, or a larger error, in `found`."""
@@ -145,7 +138,7 @@ class Exam:
                 apart = numpy.nanmax([apart, difference])
             if other.kink and not found.kink[index]:
                 found.put(index, other)
-        # float64 code that stands still under small steps is a staircase, such as round, and 0 its slope.
+        # Float64 code that stands still under small steps is a staircase, such as round, and 0 its slope.
         if other.size == 0 == candidate.values[index] and self.runner.is_float64():
             apart = max(apart, difference)
         found.error[index] = max(found.error[index], apart)

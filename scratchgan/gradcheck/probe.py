@@ -146,7 +146,9 @@ class Probe:
 
     def floor(self):
         """Return how large a slope may be and yet drown in y's rounding over the typical scale of x."""
-        return 2 * float(numpy.sqrt(numpy.sum((self.dy * self.noise) ** 2))) / self.scale
+        move = numpy.random.default_rng(0).uniform(0.5, 1, self.x.shape) * self.scale
+        drowned = numpy.where(self.f(self.x + move) == self.y, self.noise, EPSILON * numpy.abs(self.y))
+        return 2 * float(numpy.sqrt(numpy.sum((self.dy * drowned) ** 2))) / self.scale
 
     def sharpen(self, found, rounding):
         """Replace values by those of a complex step, exact to rounding, if every one agrees with what was `found`.

@@ -48,7 +48,7 @@ def pointwise(layer, kinked=False):
     ]  # fmt: skip
     found = [Case(name, about, layer, normal(*shape)) for name, about, shape in rows]
     if kinked:
-        return [case._replace(x=case.x + 0.125 * numpy.sign(case.x)) for case in found]
+        return [case._replace(x=distinct(*case.x.shape) + 0.125) for case in found]
     about = "large x of both signs: exp(x) grows, and 1 - y cancels"
     return [*found, Case("saturated", about, layer, normal(4, 5, scale=4.0))]
 

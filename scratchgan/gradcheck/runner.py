@@ -142,10 +142,12 @@ def remembered(runner, dy, first, names):
                 for n in names if n in changing]  # fmt: skip
     if findings or differs(y, again):  # a layer with a random generator of its own draws anew
         return findings
-    elsewhere = both(runner, other_dy, other, used)[1]
+    elsewhere, fresh = (both(runner, other_dy, other, subject)[1] for subject in (used, runner.subject.live()))
+    late = unlike(fresh, elsewhere, names)
     for name, before, after in zip(names, first, elsewhere, strict=False):
-        if runner.subject.upstream and before is not None and before.any() and not unlike([before], [after], [name]):
-            findings.append(f"the gradient of {name} is stale: other arguments and another dy give the same")
+        if before is not None and before.any() and runner.subject.upstream:
+            late |= {name} - unlike([before], [after], [name])
+    findings += [f"the gradient of {n} is stale: it belongs to an earlier call" for n in names if n in late]
     if runner.subject.interleaves:
         y, tape = runner.start(runner.args, used)
         runner.start(other, used)
