@@ -147,7 +147,8 @@ class Probe:
     def floor(self):
         """Return how large a slope may be and yet drown in y's rounding over the typical scale of x."""
         move = numpy.random.default_rng(0).uniform(0.5, 1, self.x.shape) * self.scale
-        drowned = numpy.where(self.f(self.x + move) == self.y, self.noise, EPSILON * numpy.abs(self.y))
+        still = (self.f(self.x + move) == self.y) & (self.f(self.x - move) == self.y)
+        drowned = numpy.where(still, self.noise, EPSILON * numpy.abs(self.y))
         return 2 * float(numpy.sqrt(numpy.sum((self.dy * drowned) ** 2))) / self.scale
 
     def sharpen(self, found, rounding):
