@@ -427,7 +427,7 @@ def test_json_holds_what_the_report_says():
     report = check(lambda x: x * x, lambda dy, x: (np.full_like(x, np.nan),), np.ones(2))
     read = json.loads(report.to_json())
     assert read["overall"] == WRONG and read["worst"]["yours"] == "nan" and read["verdict"] == {"x": "WRONG"}
-    assert not report and repr(report).strip() == str(report)
+    assert not report and repr(report).startswith("<WRONG x")
 
 
 def test_a_call_that_cannot_be_checked_says_what_to_do():

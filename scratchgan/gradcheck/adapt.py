@@ -181,8 +181,11 @@ def of_object(owner, args):
     trial = copy.deepcopy(owner)
     y, cache = pair(trial.forward(*args))
     caches = cache is not None
-    trial.backward(numpy.ones_like(y), *([cache] if caches else []))
-    slots = find_parameters(trial)
+    try:
+        trial.backward(numpy.ones_like(y), *([cache] if caches else []))
+        slots = find_parameters(trial)
+    except Exception:  # it will be raised again where it is looked for
+        slots = find_parameters(owner, [n for n, value in vars(owner).items() if hasattr(value, "dtype")])
     values = {name: numpy.array(slot.value) for name, slot in slots.items()}
 
     def subject(take):
@@ -238,7 +241,7 @@ def find_parameters(owner, names=None):
         kinds = [("value" if hasattr(part, "value") else "data", name, part) for name, part in parts]
         if all(hasattr(part, kind) and hasattr(part, "grad") for kind, _, part in kinds):
             return {getattr(part, "name", None) or name: in_part(part, kind) for kind, name, part in kinds}
-    arrays = {name: value for name, value in vars(owner).items() if hasattr(value, "dtype")}
+    arrays = {name: value for name, value in getattr(owner, "__dict__", {}).items() if hasattr(value, "dtype")}
     if names is None:
         names = [name for name in arrays if any(hasattr(owner, gradient) for gradient in gradient_names(name))]
     return {name: in_attributes(owner, name) for name in names}

@@ -120,7 +120,7 @@ def settings_from_attributes(layer, ours):
     """Return the arguments of our constructor that a layer has as attributes."""
     found = {}
     for name in constructor(type(ours)):
-        value = next((value for n, value in vars(layer).items() if called(n, name)), None)
+        value = next((value for n, value in getattr(layer, "__dict__", {}).items() if called(n, name)), None)
         if name not in NO_MATTER and isinstance(value, int | float | tuple | numpy.integer | numpy.floating):
             found[name] = value
     return found
@@ -131,7 +131,7 @@ def settings_from_shapes(layer, ours, weights):
     if hasattr(layer, "named_params"):
         shapes = {name: param.value.shape for name, param in layer.named_params().items()}
     else:
-        arrays = [name for name, value in vars(layer).items() if hasattr(value, "dtype")]
+        arrays = [name for name, value in getattr(layer, "__dict__", {}).items() if hasattr(value, "dtype")]
         shapes = {name: numpy.shape(slot.value) for name, slot in find_parameters(layer, arrays).items()}
     matched, wanted, found = match(shapes, ours.named_params()), constructor(type(ours)), {}
     if "W" in matched and len(shapes[matched["W"]]) == ours.W.value.ndim:
@@ -200,7 +200,10 @@ class Trial:
     def theirs(self, name, array):
         """Return an array of ours in their layout and shape: a bias of ours may be a row of theirs."""
         array = vectors.to_layout(array, *self.layout(name))
-        return array.reshape(self.shapes[name]) if name in getattr(self, "shapes", ()) else array
+        shape = getattr(self, "shapes", {}).get(name, array.shape)
+        if len(shape) == array.ndim and shape != array.shape and array.ndim > 1:
+            raise ValueError(f"{name} has shape {shape}, wanted {array.shape}")
+        return array.reshape(shape)
 
     def back(self, name, array, like=None):
         """Return an array of theirs in our layout; one of a wrong shape as it is. like: the parameter it is for."""
@@ -280,7 +283,7 @@ def judged(of, trials, notes):
 def in_best_layout(trials, expected):
     """Return ([Trial], {case: what it raised}) in those layouts, of data and weights, in which most of y is right."""
     best, most = ([], {}), -1.0
-    for data, weights in itertools.product(vectors.LAYOUTS, vectors.LAYOUTS):
+    for data, weights in sorted(itertools.product(vectors.LAYOUTS, vectors.LAYOUTS), key=lambda pair: pair[0] != pair[1]):
         found, raised = [], {}
         for case, make in trials:
             try:

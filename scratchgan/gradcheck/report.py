@@ -104,7 +104,7 @@ class Outcome:
         return self.ok
 
     def __repr__(self):
-        return f"\n{self}\n"  # pytest shows it below `assert report`
+        return " ".join([f"<{self.overall}", *[cause.text for cause in self.causes[:1]], *self.findings[:1]]) + ">"
 
     def assert_ok(self):
         """Raise AssertionError with the explanation, unless `ok`."""

@@ -167,7 +167,7 @@ def grown(name, names, first, twice):
     """Return a remark if a gradient has become a multiple of what it was."""
     before, after = first[names.index(name)], twice[names.index(name)]
     with numpy.errstate(all="ignore"):
-        ratio = numpy.nanmedian(after / before) if before.shape == after.shape and before.any() else 0
+        ratio = numpy.median(after / before) if before.shape == after.shape and before.any() else 0
     whole = abs(ratio - round(float(ratio))) < 1e-6 and ratio > 1.5 if numpy.isfinite(ratio) else False
     return f": it is added to the old one (now {ratio:.0f} times as large)" if whole else ""
 
