@@ -8,9 +8,9 @@ import time
 
 import numpy
 
-from scratchgan.gradcheck import mutants, rules_call, rules_factor, rules_gradient, rules_residual
-from scratchgan.gradcheck.bank import explained, recognise
+from scratchgan.gradcheck import rules_call, rules_factor, rules_gradient, rules_residual
 from scratchgan.gradcheck.evidence import Evidence, OutOfTime
+from scratchgan.gradcheck.mutants import explained, mutants
 from scratchgan.gradcheck.report import WRONG, Cause
 
 SECONDS = 5.0  # for all rules together
@@ -33,7 +33,7 @@ def diagnose(context, bank=True):
     With bank=False the known bugs of `mutants.py` are not asked.
     """
     deadline = time.monotonic() + SECONDS
-    known = recognise(context, mutants.FAMILIES) if bank else []
+    known = mutants(context) if bank else []
     found = {}
     for name, comparison in context.comparisons.items():
         if comparison.verdict == WRONG:

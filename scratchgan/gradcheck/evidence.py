@@ -1,5 +1,6 @@
 """Evidence: what the rules of `causes.py` compare, for one argument: your gradient, the right one, and those of changed calls."""
 
+import itertools
 import time
 import warnings
 
@@ -153,3 +154,23 @@ class Evidence:
         returned = self.context.backward(numpy.asarray(dy, self.context.dy.dtype), *[numpy.array(a) for a in args])
         returned = returned if isinstance(returned, tuple | list) else (returned,)
         return numpy.asarray(returned[self.index], float)
+
+
+# ---- ways to look at a shape ----
+
+
+def groupings(shape):
+    """Yield the shape, and shapes with the channels, last or second, split into groups."""
+    yield shape
+    for axis in {len(shape) - 1, 1} if len(shape) > 1 else ():
+        for size in range(2, shape[axis]):
+            if shape[axis] % size == 0:
+                yield (*shape[:axis], shape[axis] // size, size, *shape[axis + 1 :])
+
+
+def axes_of(shape, least):
+    """Yield sets of axes along which there are at least so many entries, the largest sets first."""
+    for count in range(len(shape), 0, -1):
+        for axes in itertools.combinations(range(len(shape)), count):
+            if numpy.prod([shape[a] for a in axes]) >= least:
+                yield axes

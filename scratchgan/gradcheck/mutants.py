@@ -1,147 +1,174 @@
-"""The bank of known bugs, and a command that plants them one by one and prints what the checker says of each.
+"""The bank of mutants: broken backwards of operations that are recognised by what their forward computes.
 
-    python -m scratchgan.gradcheck.mutants
-
-Each line names the operation, the gradients that are wrong, and the bug; then where its true cause stands among those
-that are found: by the rules alone (the bank of which it is a part not being asked), and with the bank.
+Rules change the right gradient; a mutant is computed anew, by a backward with a known mistake in it. It needs no words
+of yours: which operation it is, and its constants, follow from x, y and the numeric gradient.
 """
 
 import numpy
 
-from scratchgan.gradcheck import mutants_layers as layers
-from scratchgan.gradcheck import mutants_pointwise as pointwise
-from scratchgan.gradcheck import mutants_second as second
-
-EPSILONS = (1e-5, 1e-8, 1e-3, 1e-12, 1e-6, 1e-2)
+from scratchgan.gradcheck.evidence import axes_of, groupings
+from scratchgan.gradcheck.slopes import FUNCTIONS, sigmoid, softmax
 
 
-def once(*choices):
-    """Return a function of (args, y) that gives these options whatever the shapes."""
-    return lambda args, y: choices
+def mutants(context):
+    """Return [(index of the argument, kind, text, gradient)] of the mutants of what the forward computes."""
+    args = [numpy.asarray(a) for a in context.args]
+    found = []
+    for family in (normalisations, cross_entropies, gradient_penalties):
+        try:
+            with numpy.errstate(all="ignore"):
+                found += family(context, args)
+        except Exception:  # shapes that do not fit this family: any error means that the forward is another
+            continue
+    return found
 
 
-def strides(args, y):
-    """Yield strides and paddings that are common."""
-    return [{"s": s, "p": p} for s in (1, 2, 3) for p in (0, 1, 2, 3)] if args[0].ndim == 4 else []
+def explained(e, known):
+    """Yield (kind, text, exact) of the mutants that give your gradient."""
+    for index, kind, text, gradient in known:
+        if index == e.index and (exact := e.explains(gradient)) is not None:
+            yield kind, text, exact
 
 
-def norms(args, y):
-    """Yield the normalisations that x can have been through."""
-    shape, rank = args[0].shape, args[0].ndim
-    axes = {"batch norm": tuple(range(rank - 1)), "layer norm": (rank - 1,), "instance norm": tuple(range(1, rank - 1))}
-    if rank == 4:
-        axes["layer norm over space and channels"] = (1, 2, 3)
-    return [{"name": n, "axes": a, "eps": e, "shape": shape} for n, a in axes.items() if a for e in EPSILONS]
+# ---- normalisations --------------------------------------------------------------------------------------
 
 
-FAMILIES = [  # (family of bugs, the options under which it may be what a user's forward computes)
-    (layers.dense, once({})),
-    (layers.conv, strides),
-    (layers.conv_transpose, strides),
-    (layers.norm, norms),
-    *[(pointwise.activation, once({"name": name})) for name in pointwise.ACTIVATIONS],
-    (pointwise.softmax_layer, once({})),
-    (pointwise.cross_entropy, once({})),
-    (pointwise.binary_cross_entropy, once({})),
-    (pointwise.hinge, once({})),
-    (pointwise.squared_error, once({})),
-    (pointwise.embedding, once({})),
-    (pointwise.dropout, once(*[{"keep": keep} for keep in (0.5, 0.75, 0.8, 0.9)])),
-    (pointwise.pooling, once({"kind": "max"}, {"kind": "mean"})),
-    (second.spectral, once({})),
-    (second.weight_norm, once({})),
-    (second.residual, once({})),
-    (second.two_layers, once({"name": "tanh"}, {"name": "ReLU"})),
-    (second.double_tanh, once({})),
-    (second.double_dense, once({})),
-    (second.double_two_layers, once({})),
-    (second.penalty, once({})),
-]
+def norm_gradient(d, x, axes, eps, centre=1, mean=1, variance=1, missing=0, power=1, sums=None, outside=0):
+    """Return the gradient by x of xhat = (x - centre mean) / sqrt(var + eps), over some axes, and what can go wrong in it."""
+    sums, count = sums or axes, x.size // numpy.sum(x, axes).size
+    c = x - centre * x.mean(axes, keepdims=True)
+    v = (c * c).sum(axes, keepdims=True) / (count - missing)
+    r = 1 / (numpy.sqrt(v) + outside) if outside else 1 / numpy.sqrt(v + eps)
+    path = c * r * (d * c * r).mean(sums, keepdims=True)
+    return r**power * (d - mean * d.mean(sums, keepdims=True) - variance * path)
 
 
-def bugs():
-    """Return every bug of the bank, each once, on the operations' own shapes."""
-    found = [
-        *layers.dense(), *layers.conv(), *layers.conv_transpose(),
-        *layers.norm(), *layers.norm("batch norm of pictures", (0, 1, 2), shape=(3, 4, 2, 3))[:3],
-        *layers.norm("layer norm", (1,), shape=(5, 6))[:3], *layers.norm("layer norm", (1,), shape=(5, 6))[-2:],
-        *layers.norm("instance norm", (1, 2), shape=(3, 4, 3, 2))[:3],
-        *layers.norm("instance norm", (1, 2), shape=(3, 4, 3, 2))[-3:],
+def normalisations(context, args):
+    """y = gamma xhat + beta, with gamma and beta, if any, along the last axis, the second, or all that are not samples."""
+    x, y = args[0].astype(float), context.y
+    for channel in {x.ndim - 1, 1}:
+        along = [1] * x.ndim
+        along[channel] = -1
+        given = [a.reshape(along) if a.ndim == 1 and a.size > 1 else a for a in args[1:3]]
+        if not all(n in (1, x.shape[-1 - i]) for a in given for i, n in enumerate(a.shape[::-1])):
+            continue
+        gamma, beta = [*given, *(1.0, 0.0)[len(given) :]]
+        for shape in groupings(x.shape):
+            for axes in axes_of(shape, 2):
+                for centre in (1, 0):
+                    eps = epsilon(x.reshape(shape), ((y - beta) / gamma).reshape(shape), axes, centre)
+                    if eps is not None:
+                        return broken_norms(context, x, gamma, shape, axes, eps, centre)
+    return []
+
+
+def epsilon(x, xhat, axes, centre):
+    """Return the eps with which x becomes xhat; None if no eps does it."""
+    c = x - centre * x.mean(axes, keepdims=True)
+    squared = (c * c).sum(axes, keepdims=True) / (xhat * xhat).sum(axes, keepdims=True)  # var + eps
+    eps = squared - (c * c).mean(axes, keepdims=True)
+    alike = numpy.all(numpy.abs(eps - numpy.median(eps)) <= 1e-9 * squared) and numpy.median(eps) > -1e-9 * squared.max()
+    return max(float(numpy.median(eps)), 0.0) if alike and numpy.allclose(c / numpy.sqrt(squared), xhat, rtol=1e-7) else None
+
+
+def broken_norms(context, x, gamma, shape, axes, eps, centre):
+    """Return the mutants of a normalisation over some axes of x in a shape."""
+    g, view = gamma * context.dy, x.reshape(shape)
+    over = f"over axes {axes}" if shape == x.shape else f"over axes {axes} of {shape}"
+    cases = [
+        ("mean-path", f"lacks the mean path: the mean {over} depends on x", dict(mean=0)),
+        ("variance-path", f"lacks the variance path: the variance {over} depends on x", dict(variance=0)),
+        ("statistics", f"lacks the mean path and the variance path: statistics {over} are taken for constants",
+         dict(mean=0, variance=0)),
+        ("unbiased", "has a variance with 1 / (M - 1), where forward has 1 / M", dict(missing=1)),
+        ("scale-per-axis", "is not divided by the standard deviation", dict(power=0)),
+        ("scale-per-axis", "is divided by the standard deviation once too often", dict(power=2)),
+        ("epsilon", "has no epsilon", dict(eps=0.0)),
+        ("epsilon", "has epsilon outside of the root", dict(outside=eps)),
     ]  # fmt: skip
-    for name in pointwise.ACTIVATIONS:
-        found += pointwise.activation(name)
-    for family in (pointwise.softmax_layer, pointwise.cross_entropy, pointwise.binary_cross_entropy, pointwise.hinge,
-                   pointwise.squared_error, pointwise.embedding, pointwise.dropout, pointwise.pooling):  # fmt: skip
-        found += family()
-    found += pointwise.pooling("mean")
-    for family in (second.spectral, second.weight_norm, second.residual, second.two_layers, second.double_tanh,
-                   second.double_dense, second.double_two_layers, second.penalty):  # fmt: skip
-        found += family()
-    return found + second.two_layers("ReLU")
+    cases += [("swapped-constants", f"has {m} for epsilon: momentum and epsilon swapped?", dict(eps=m))
+              for m in (0.1, 0.9, 0.01, 0.99, 0.2, 0.8)]  # fmt: skip
+    cases += [("epsilon", f"has an epsilon of {m}, where forward has {eps:.3g}", dict(eps=m)) for m in 10.0 ** -numpy.arange(3, 13)]
+    for other in axes_of(shape, 2):
+        if other != axes:
+            cases += [("wrong-axes", f"takes its statistics over axes {other} instead of {axes}", dict(axes=other))]
+            cases += [("wrong-axes", f"takes the means of its gradient over axes {other} instead of {axes}", dict(sums=other))]
+    found = []
+    for kind, text, change in cases:
+        options = dict(axes=axes, eps=eps, centre=centre, mean=centre) | change
+        found.append((0, kind, text, norm_gradient(g.reshape(shape), view, **options).reshape(x.shape)))
+    if numpy.ndim(gamma):
+        wrong = (context.dy * x).sum(tuple(a for a in range(x.ndim) if numpy.shape(gamma)[a - x.ndim] == 1))
+        found.append((1, "not-normalised", "is the sum of dy x: x is not normalised there", wrong.reshape(context.args[1].shape)))
+    return found
 
 
-# ---- the command -----------------------------------------------------------------------------------------
+# ---- losses of logits ------------------------------------------------------------------------------------
 
 
-def plant(bug, seed=0):
-    """Return (verdict, causes by the rules alone, causes with the bank) of a check of a bug."""
-    from scratchgan.gradcheck import WRONG, Context, check, check_second
-    from scratchgan.gradcheck.causes import diagnose
-
-    operation, upstream = bug.operation, []
-    args = operation.make(numpy.random.default_rng([seed, 1]))
-    names = operation.names[: len(args)]
-
-    def backward(dy, *args):
-        upstream.append(numpy.array(dy))
-        return bug.backward(dy, *args)
-
-    report = (check_second if operation.second_order else check)(operation.forward, backward, args, names=names, seed=seed)
-    if WRONG not in report.verdict.values():
-        return report.overall, [], []
-    y = numpy.asarray(operation.forward(*args))
-    functions = operation.forward, bug.backward, report.comparisons, None, operation.second_order
-    return WRONG, diagnose(Context(args, names, upstream[0], y, *functions), bank=False), report.causes
-
-
-def place(kind, causes):
-    """Return where a kind stands among causes, from 1; "-" if it does not."""
-    kinds = [cause.kind for cause in causes]
-    return kinds.index(kind) + 1 if kind in kinds else "-"
-
-
-def table():
-    """Return the table of all bugs as lines of Markdown, and the counts (bugs, wrong, by rules, with the bank)."""
-    lines = ["| operation | gradient | planted bug: it ... | cause | verdict | rules alone | with the bank |"]
-    lines += ["|---|---|---|---|---|---|---|"]
-    wrong = by_rules = with_bank = 0
-    every = bugs()
-    for bug in every:
-        verdict, alone, both = plant(bug)
-        places = place(bug.kind, alone), place(bug.kind, both)
-        wrong += verdict == "WRONG"
-        by_rules, with_bank = by_rules + (places[0] in (1, 2)), with_bank + (places[1] in (1, 2))
-        row = [bug.operation.name, ", ".join(bug.wrong), bug.text, bug.kind, verdict, *map(str, places)]
-        lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |")
-    return lines, (len(every), wrong, by_rules, with_bank)
+def cross_entropies(context, args):
+    """The gradient by logits x is k (p - t): k and the targets t, wherever they come from, follow from it."""
+    found = []
+    right, x = numpy.asarray(context.comparisons[context.names[0]].numeric), args[0].astype(float)
+    dy = numpy.broadcast_to(context.dy.reshape(context.dy.shape + (1,) * (x.ndim - context.dy.ndim)), x.shape)
+    if not x.ndim or context.y.shape not in ((), x.shape[:-1]) and context.y.shape != x.shape:
+        return found
+    sizes = {1, len(x), x.size, x.size // x.shape[-1], x.shape[-1]} if context.y.ndim == 0 else {1}
+    for p, activation in ((softmax(x), softmax), (sigmoid(x), sigmoid)):
+        name = activation.__name__
+        for k in (dy * c / n for n in sizes for c in (1, 0.5, 2)):
+            t = numpy.round(p - right / k, 7)
+            if not (numpy.all((t >= 0) & (t <= 1)) and (activation is sigmoid or numpy.all(t.sum(-1) == 1))):
+                continue
+            found += [(0, kind, text, k * g) for kind, text, g in (
+                (f"{name}-twice", f"applies {name} twice", activation(p) - t),
+                (f"{name}-missing", f"is a multiple of x - t: {name} is missing", x - t),
+                ("argument-ignored", f"is a multiple of {name}(x): the target is not subtracted", p),
+                ("argument-ignored", f"is a multiple of the target: {name}(x) is missing", -t),
+                ("derivative-wrong", f"is that by {name}(x), -t / p, not by x", -t / p),
+                ("derivative-missing", f"lacks {name}'s derivative", (p - t) / (p * (1 - p))),
+                ("derivative-twice", f"has {name}'s derivative as a factor too many", (p - t) * p * (1 - p)),
+                ("target-flipped", "has targets -1 and 1 for 0 and 1", p - (2 * t - 1)),
+                ("target-flipped", "has targets 1 - t for t", p - (1 - t)),
+            )]  # fmt: skip
+    return found
 
 
-def main():
-    """Print the table of bugs, its counts, and what the control group gives."""
-    from scratchgan.gradcheck import check
-    from scratchgan.gradcheck.controls import controls
-
-    lines, (count, wrong, by_rules, with_bank) = table()
-    print("\n".join(lines))
-    print(f"\n{count} planted bugs, {wrong} called WRONG; true cause among the first two: ", end="")
-    print(f"{by_rules} ({by_rules / count:.0%}) by the rules alone, {with_bank} ({with_bank / count:.0%}) with the bank.")
-    verdicts = {name: check(f, b, args, names=names) for name, f, b, args, names in controls()}
-    tally = {v: sum(report.overall == v for report in verdicts.values()) for v in ("AGREE", "UNRESOLVED", "WRONG")}
-    print(f"Control group: {len(verdicts)} correct backwards, {', '.join(f'{n} {v}' for v, n in tally.items())}.")
-    for name, report in verdicts.items():
-        if report.overall != "AGREE":
-            print(f"- {report.overall}: {name}")
+# ---- gradient penalties ----------------------------------------------------------------------------------
 
 
-if __name__ == "__main__":
-    main()
+def gradient_penalties(context, args):
+    """A penalty of the gradient g by x of D(x) = f(x W + b) v: mean of (|g| - 1)^2 or of |g|^2, times a constant."""
+    x, W, *b, v = args
+    if context.y.ndim or not (x.ndim == W.ndim == 2) or len(b) > 1:
+        return []
+    found, z = [], x @ W + (b[0] if b else 0)
+    for name, (f, derivative, second, _) in FUNCTIONS.items():
+        slope, curve = derivative(z, f(z)), second(z, f(z))
+        for centre in (1, 0):
+            g = (slope * v.reshape(-1)) @ W.T  # (N, D)
+            size = numpy.sqrt((g * g).sum(-1, keepdims=True))
+            factor = context.y / ((size - centre) ** 2).mean()
+            plain = penalty_gradients(x, W, v, b, slope, curve, 2 * factor * context.dy * (size - centre) / len(x) * g / size)
+            comparison = context.comparisons[context.names[-1]]
+            if not numpy.allclose(plain(1, 1)[-1], comparison.numeric, rtol=1e-5, atol=1e-7 * numpy.max(abs(comparison.numeric))):
+                continue
+            off = penalty_gradients(x, W, v, b, slope, curve, 2 * factor * context.dy * (size - centre) / len(x) * g)
+            for kind, text, gradients in (
+                ("bend", f"drops the bend: the {name} itself varies with its input", plain(0, 1)),
+                ("parameter-term", "lacks the parameter term: the backward depends on the parameter, too", plain(1, 0)),
+                ("norm-path", "lacks the division by |g|", off(1, 1)),
+            ):
+                found += [(i, kind, text, gradient) for i, gradient in enumerate(gradients)]
+    return found
+
+
+def penalty_gradients(x, W, v, b, slope, curve, ddx):
+    """Return a function of (bend, direct) that gives the penalty's gradients, ddx being that by g; 0 leaves a part out."""
+
+    def gradients(bend, direct):
+        S = bend * curve * v.reshape(-1) * (ddx @ W)  # the gradient of z = x W + b
+        by_v = (slope * (ddx @ W)).sum(0).reshape(v.shape)
+        return S @ W.T, x.T @ S + direct * ddx.T @ (slope * v.reshape(-1)), *[S.sum(0) for _ in b], by_v
+
+    return gradients

@@ -8,7 +8,7 @@ import itertools
 
 import numpy
 
-from scratchgan.gradcheck.slopes import slopes_at_output
+from scratchgan.gradcheck.slopes import inverses, slope_factors
 
 
 def accumulated(e):
@@ -44,7 +44,7 @@ def upstream(e):
     """The right gradient, but of another upstream gradient."""
     if not e.same_shape or not e.dy.size > 1:
         return
-    for kind, text, guess in itertools.chain(other_upstreams(e), dropped_upstreams(e), slopes_at_output(e.y, e.dy)):
+    for kind, text, guess in itertools.chain(other_upstreams(e), dropped_upstreams(e), slopes_at_output(e)):
         if numpy.shape(guess) == e.dy.shape and not numpy.array_equal(guess, e.dy):
             if (exact := e.explains_sample(e.backpropagate(numpy.asarray(guess, float)))) is not None:
                 yield kind, text, exact
@@ -83,6 +83,13 @@ def other_upstreams(e):
         if dy.shape[a] == dy.shape[b]:
             yield "transposed", f"is right for a dy with its axes {a} and {b} exchanged", dy.swapaxes(a, b)
         yield "transposed", "is right for a dy that is reshaped instead of transposed", dy.swapaxes(a, b).reshape(dy.shape)
+
+
+def slopes_at_output(e):
+    """Yield (kind, text, dy) that repeat a wrong derivative of an activation at the end of forward."""
+    for name, z in inverses(e.y):
+        for kind, text, factor in slope_factors(name, z):
+            yield kind, f"{text} at the end of forward", e.dy * factor
 
 
 def dropped_upstreams(e):

@@ -4,7 +4,7 @@ import itertools
 
 import numpy
 
-from scratchgan.gradcheck.slopes import expressions, hidden_slopes
+from scratchgan.gradcheck.slopes import FUNCTIONS, expressions, slope_factors
 
 
 def pointwise(e):
@@ -46,7 +46,7 @@ def slopes(e):
     if not e.same_shape or e.dy.shape != e.right.shape or not pointwise(e):
         return
     with numpy.errstate(all="ignore"):
-        for text, values in expressions(e.x, e.y):
+        for text, values in expressions(e.x, e.y).items():
             for side, region in (("", None), (" where x < 0", e.x < 0), (" where x > 0", e.x > 0)):
                 guess = e.dy * values if region is None else numpy.where(region, e.dy * values, e.right)
                 if (exact := e.explains(guess)) is not None:
@@ -110,12 +110,11 @@ def hidden(e):
             continue
         change = {i: lambda d, W=W: d @ W.T, j: lambda d, x=x: x.T @ d}.get(e.index, lambda d: d.sum(0))
         for b in [numpy.zeros(W.shape[1])] + [args[k] for k in bias]:
-            for kind, text, factor in hidden_slopes(x @ W + b):
-                with numpy.errstate(all="ignore"):
-                    guess = e.right + change(dz * (factor - 1))
-                if (exact := e.explains(guess)) is not None:
-                    yield kind, f"{text} (after {names[i]} @ {names[j]})", exact
-                    return
+            for name in FUNCTIONS:
+                for kind, text, factor in slope_factors(name, x @ W + b):
+                    if (exact := e.explains(e.right + change(dz * (factor - 1)))) is not None:
+                        yield kind, f"{text} after {names[i]} @ {names[j]}", exact
+                        return
 
 
 def reaches(e, x, W, i, j):

@@ -4,13 +4,7 @@ import itertools
 
 import numpy
 
-
-def axes_of(shape, least):
-    """Yield sets of axes along which there are at least so many entries, the largest sets first."""
-    for count in range(len(shape), 0, -1):
-        for axes in itertools.combinations(range(len(shape)), count):
-            if numpy.prod([shape[a] for a in axes]) >= least:
-                yield axes
+from scratchgan.gradcheck.evidence import axes_of, groupings
 
 
 def multiple(residual, basis, axes):
@@ -30,15 +24,6 @@ def statistics(e):
             if found and found[-1][-1]:
                 break
     yield from sorted(found, key=lambda finding: not finding[-1])[:1]  # what fits exactly before what nearly fits
-
-
-def groupings(shape):
-    """Yield the shape, and shapes with the channels, last or second, split into groups."""
-    yield shape
-    for axis in {len(shape) - 1, 1} if len(shape) > 1 else ():
-        for size in range(2, shape[axis]):
-            if shape[axis] % size == 0:
-                yield (*shape[:axis], shape[axis] // size, size, *shape[axis + 1 :])
 
 
 def paths(e, shape, axes):

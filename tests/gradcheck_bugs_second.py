@@ -1,8 +1,8 @@
-"""Known bugs of spectral normalisation, of branches, and of the second order: double backwards, gradient penalties."""
+"""Planted bugs of spectral normalisation, of branches, and of the second order: double backwards, gradient penalties."""
 
 import numpy
 
-from scratchgan.gradcheck.bank import Bug, Operation
+from gradcheck_bugs import Bug, Operation
 
 # ---- spectral and weight normalisation -------------------------------------------------------------------
 

@@ -1,11 +1,11 @@
-"""Known bugs of layers with weights and of normalisations: dense, convolution, transposed convolution, norms."""
+"""Planted bugs of layers with weights and of normalisations: dense, convolution, transposed convolution, norms."""
 
 import itertools
 import math
 
 import numpy
 
-from scratchgan.gradcheck.bank import Bug, Operation
+from gradcheck_bugs import Bug, Operation
 
 # ---- dense -----------------------------------------------------------------------------------------------
 
@@ -18,8 +18,6 @@ def dense(square=True):
         make=lambda rng: (rng.standard_normal(sides[:2]), rng.standard_normal(sides[1:]), rng.standard_normal(sides[2])),
         forward=lambda x, W, b: x @ W + b,
         backward=lambda dy, x, W, b: (dy @ W.T, x.T @ dy, dy.sum(0)),
-        defaults=lambda args: (None, None, numpy.zeros(args[1].shape[1])),
-        layouts=[(((0, 1), (1, 0), (0,)), (0, 1))],
     )  # fmt: skip
     dW = lambda dy, x: x.T @ dy
     bugs = [
@@ -95,8 +93,6 @@ def conv(s=2, p=1):
         make=lambda rng: (rng.standard_normal((3, 6, 8, 2)), rng.standard_normal((3, 3, 2, 2)), rng.standard_normal(2)),
         forward=lambda x, W, b: correlate(x, W, s, p) + b,
         backward=lambda dy, x, W, b: (spread(dy, W, x.shape, s, p), outer(x, dy, k(W), s, p), dy.sum((0, 1, 2))),
-        defaults=lambda args: (None, None, numpy.zeros(args[1].shape[-1])),
-        layouts=[(((0, 2, 3, 1), (2, 3, 1, 0), (0,)), (0, 2, 3, 1))],
     )  # fmt: skip
     dx = lambda dy, W, x: spread(dy, W, x.shape, s, p)
     dW = lambda x, dy, W: outer(x, dy, k(W), s, p)
@@ -127,8 +123,6 @@ def conv_transpose(s=2, p=1):
         make=lambda rng: (rng.standard_normal((2, 4, 3, 3)), rng.standard_normal((3, 3, 3, 3)), rng.standard_normal(3)),
         forward=lambda x, W, b: spread(x, W, shape(x, W), s, p) + b,
         backward=lambda dy, x, W, b: (correlate(dy, W, s, p), outer(dy, x, W.shape[:2], s, p), dy.sum((0, 1, 2))),
-        defaults=lambda args: (None, None, numpy.zeros(args[1].shape[2])),
-        layouts=[(((0, 2, 3, 1), (2, 3, 1, 0), (0,)), (0, 2, 3, 1))],
     )  # fmt: skip
     dW = lambda dy, x, W: outer(dy, x, W.shape[:2], s, p)
     bugs = [
@@ -167,8 +161,6 @@ def norm(name="batch norm", axes=(0,), eps=1e-5, shape=(7, 4)):
         forward=lambda x, gamma, beta: gamma * normalize(x, axes, eps)[0] + beta,
         backward=lambda dy, x, gamma, beta: (
             dx(dy, x, gamma), (dy * normalize(x, axes, eps)[0]).sum(rest(dy)), dy.sum(rest(dy))),
-        defaults=lambda args: (None, numpy.ones(args[0].shape[-1]), numpy.zeros(args[0].shape[-1])),
-        layouts=[(((0, 2, 3, 1), (0,), (0,)), (0, 2, 3, 1))] if len(shape) == 4 else [],
     )  # fmt: skip
     bugs = [
         ("mean-path", "lacks the mean path", {"x": lambda dy, x, g, b: dx(dy, x, g, mean=False)}),
@@ -177,7 +169,7 @@ def norm(name="batch norm", axes=(0,), eps=1e-5, shape=(7, 4)):
         ("argument-ignored", "leaves gamma out", {"x": lambda dy, x, g, b: dx(dy, x, 1 + 0 * g)}),
         ("swapped-constants", "has momentum and epsilon swapped: eps is 0.1", {"x": lambda dy, x, g, b: dx(dy, x, g, eps=0.1)}),
         ("swapped-constants", "has momentum and epsilon swapped: eps is 0.9", {"x": lambda dy, x, g, b: dx(dy, x, g, eps=0.9)}),
-        ("swapped-constants", "leaves epsilon out", {"x": lambda dy, x, g, b: dx(dy, x, g, eps=0.0)}),
+        ("epsilon", "leaves epsilon out", {"x": lambda dy, x, g, b: dx(dy, x, g, eps=0.0)}),
         ("unbiased", "has a variance with 1 / (M - 1)", {"x": lambda dy, x, g, b: dx(dy, x, g, missing=1)}),
         ("scale-per-axis", "is divided by the deviation once too often", {"x": lambda dy, x, g, b: dx(dy, x, g, power=2)}),
         ("not-normalised", "is sum(dy x), x not normalised", {"gamma": lambda dy, x, g, b: (dy * x).sum(rest(dy))}),

@@ -3,11 +3,11 @@
 The operations of the bank, right, at several scales, offsets and types; and functions with kinks, ties and jumps.
 """
 
+import gradcheck_bugs_layers as layers
+import gradcheck_bugs_pointwise as pointwise
+import gradcheck_bugs_second as second
 import numpy
 
-from scratchgan.gradcheck import mutants_layers as layers
-from scratchgan.gradcheck import mutants_pointwise as pointwise
-from scratchgan.gradcheck import mutants_second as second
 
 VARIANTS = {  # name: what is done to an argument of floats
     "as it is": lambda a: a,
