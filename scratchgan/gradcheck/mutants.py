@@ -73,34 +73,55 @@ def epsilon(x, xhat, axes, centre):
 
 def broken_norms(context, x, gamma, shape, axes, eps, centre):
     """Return the mutants of a normalisation over some axes of x in a shape."""
-    g, view = gamma * context.dy, x.reshape(shape)
+    g, view = (gamma * context.dy).reshape(shape), x.reshape(shape)
     over = f"over axes {axes}" if shape == x.shape else f"over axes {axes} of {shape}"
+    found = [(0, *misweighted(context, g, view, axes, eps, centre, over))]
     cases = [
-        ("mean-path", f"lacks the mean path: the mean {over} depends on x", dict(mean=0)),
-        ("variance-path", f"lacks the variance path: the variance {over} depends on x", dict(variance=0)),
-        ("statistics", f"lacks the mean path and the variance path: statistics {over} are taken for constants",
-         dict(mean=0, variance=0)),
         ("unbiased", "has a variance with 1 / (M - 1), where forward has 1 / M", dict(missing=1)),
         ("scale-per-axis", "is not divided by the standard deviation", dict(power=0)),
         ("scale-per-axis", "is divided by the standard deviation once too often", dict(power=2)),
         ("epsilon", "has no epsilon", dict(eps=0.0)),
         ("epsilon", "has epsilon outside of the root", dict(outside=eps)),
-    ]  # fmt: skip
-    cases += [("swapped-constants", f"has {m} for epsilon: momentum and epsilon swapped?", dict(eps=m))
-              for m in (0.1, 0.9, 0.01, 0.99, 0.2, 0.8)]  # fmt: skip
-    cases += [("epsilon", f"has an epsilon of {m}, where forward has {eps:.3g}", dict(eps=m)) for m in 10.0 ** -numpy.arange(3, 13)]
+    ]
+    for momentum in (0.1, 0.9, 0.01, 0.99, 0.2, 0.8):
+        text = f"has {momentum} for epsilon: momentum and epsilon swapped?"
+        cases.append(("swapped-constants", text, dict(eps=momentum)))
+    for other in 10.0 ** -numpy.arange(3, 13):
+        cases.append(("epsilon", f"has an epsilon of {other}, where forward has {eps:.3g}", dict(eps=other)))
     for other in axes_of(shape, 2):
         if other != axes:
-            cases += [("wrong-axes", f"takes its statistics over axes {other} instead of {axes}", dict(axes=other))]
-            cases += [("wrong-axes", f"takes the means of its gradient over axes {other} instead of {axes}", dict(sums=other))]
-    found = []
+            cases.append(("wrong-axes", f"takes its statistics over axes {other} instead of {axes}", dict(axes=other)))
+            text = f"takes the means of its gradient over axes {other} instead of {axes}"
+            weights = dict(zip(("mean", "variance"), weigh(context, g, view, axes, eps, centre, other), strict=True))
+            cases.append(("wrong-axes", text, dict(sums=other) | weights))
     for kind, text, change in cases:
         options = dict(axes=axes, eps=eps, centre=centre, mean=centre) | change
-        found.append((0, kind, text, norm_gradient(g.reshape(shape), view, **options).reshape(x.shape)))
+        found.append((0, kind, text, norm_gradient(g, view, **options).reshape(x.shape)))
     if numpy.ndim(gamma):
         wrong = (context.dy * x).sum(tuple(a for a in range(x.ndim) if numpy.shape(gamma)[a - x.ndim] == 1))
-        found.append((1, "not-normalised", "is the sum of dy x: x is not normalised there", wrong.reshape(context.args[1].shape)))
+        text = "is the sum of dy x: x is not normalised there"
+        found.append((1, "not-normalised", text, wrong.reshape(context.args[1].shape)))
     return found
+
+
+def weigh(context, g, x, axes, eps, centre, sums):
+    """Return how often the mean path and the variance path, with means over some axes, are in your gradient."""
+    yours = numpy.asarray(context.comparisons[context.names[0]].yours, float).reshape(x.shape)
+    plain, *others = (norm_gradient(g, x, axes, eps, centre, m, v, sums=sums) for m, v in ((0, 0), (1, 0), (0, 1)))
+    paths = numpy.stack([(other - plain).reshape(-1) for other in others], 1)
+    weights = numpy.linalg.lstsq(paths, (yours - plain).reshape(-1), rcond=None)[0]
+    return numpy.round(weights, 7) if centre else (0.0, weights[1])
+
+
+def misweighted(context, g, x, axes, eps, centre, over):
+    """Return (kind, text, gradient) of the gradient with its two paths as often as they seem to be in yours."""
+    mean, variance = weigh(context, g, x, axes, eps, centre, axes)
+    gradient = norm_gradient(g, x, axes, eps, centre, mean, variance).reshape(context.args[0].shape)
+    said = [f"lacks the {name} path: the {name} {over} depends on x" if weight == 0 else
+            f"has the {name} path {over} {weight:.6g} times" if weight != right else ""
+            for name, weight, right in (("mean", mean, centre), ("variance", variance, 1))]  # fmt: skip
+    kind = "statistics" if all(said) else "mean-path" if said[0] else "variance-path"
+    return kind, " and ".join(filter(None, said)), gradient
 
 
 # ---- losses of logits ------------------------------------------------------------------------------------

@@ -106,6 +106,12 @@ def dropped_upstreams(e):
             if size > 2:
                 kind = "sample-dropped" if axis == 0 else "stride-tail"
                 yield kind, f"drops the {text} along axis {axis} of dy (a border, or a tail that the stride leaves)", dy * mask
+    for a, b in itertools.combinations(range(1, dy.ndim), 2):
+        for text, kept in (("last", slice(0, -1)), ("first", slice(1, None))):
+            mask = numpy.zeros_like(dy)
+            mask[tuple(kept if axis in (a, b) else slice(None) for axis in range(dy.ndim))] = 1
+            text = f"drops the {text} along axes {a} and {b} of dy (a border, or a tail that the stride leaves)"
+            yield "stride-tail", text, dy * mask
     for name, ids in zip(e.context.names, e.context.args, strict=True):
         ids = numpy.asarray(ids)
         if ids.dtype.kind in "iu" and ids.ndim and ids.shape == dy.shape[: ids.ndim]:
@@ -214,19 +220,31 @@ def repaired(e):
 
 
 def inactive(e):
-    """Your backward is right as soon as a bias is large: what is wrong is the inactive side of a hidden ReLU."""
+    """Your backward is right where all arguments are positive: what is wrong is the other side of a hidden kink."""
     if not e.same_shape or e.index is None:
         return
-    for i, (name, a) in enumerate(zip(e.context.names, e.context.args, strict=True)):
-        for large in (3, 10, 30, 1000) if numpy.ndim(a) == 1 and numpy.asarray(a).dtype.kind == "f" else ():
-            args = [*e.context.args[:i], a + large * (1 + numpy.max(numpy.abs(a))), *e.context.args[i + 1 :]]
-            right = numpy.tensordot(e.jacobian(args, None, ("large", i, large)), e.dy, e.dy.ndim)
-            yours = e.call_backward(e.dy, args).reshape(-1)[e.sample()]
-            size = numpy.max(numpy.abs(right))
-            if size > 1e-3 * e.scale and numpy.allclose(yours, right, rtol=1e-6, atol=1e-7 * size):
-                text = f"is right where {name} is large, so that no ReLU is inactive: the mask of a hidden ReLU is missing"
-                yield "derivative-missing", text, False
-                return
+    args = [numpy.abs(a) if a.dtype.kind == "f" else a for a in map(numpy.asarray, e.context.args)]
+    right = numpy.tensordot(e.jacobian(args, None, "positive"), e.dy, e.dy.ndim)
+    yours, size = e.call_backward(e.dy, args).reshape(-1)[e.sample()], numpy.max(numpy.abs(right))
+    if size > 1e-3 * e.scale and numpy.allclose(yours, right, rtol=1e-6, atol=1e-7 * size):
+        text = "is right where all arguments are positive: the mask of a hidden ReLU, or another negative side, is missing"
+        yield "derivative-missing", text, False
+
+
+def overwritten(e):
+    """Of the terms that each entry is the sum of, one for each place in y, only the last, or the first, is there."""
+    if not e.same_shape or not e.y.ndim:
+        return
+    terms, axes = e.jacobian() * e.dy, range(1, e.dy.ndim + 1)  # (entries, *y.shape)
+    for count in range(e.dy.ndim):
+        for inner in itertools.combinations(axes, count):
+            for word, step in (("last", -1), ("first", 1)):
+                rows = terms.sum(inner).reshape(len(terms), -1)[:, ::step]
+                guess = rows[numpy.arange(len(rows)), numpy.argmax(rows != 0, 1)]
+                if (exact := e.explains_sample(guess)) is not None:
+                    text = f"is only the {word} of the terms to be summed: overwritten in a loop, not added (= for +=)"
+                    yield "overwritten", text, exact
+                    return
 
 
 def cross_terms(e):

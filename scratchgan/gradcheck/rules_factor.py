@@ -54,6 +54,27 @@ def slopes(e):
                     return
 
 
+def terms(e):
+    """One term of a sum of expressions of x is missing, there twice, or another: dy times a residual in x alone."""
+    if not e.same_shape or e.x.shape != e.right.shape or e.right.size < 4 or e.dy.shape not in ((), e.right.shape):
+        return
+    values = {"a constant": numpy.ones_like(e.right), **expressions(e.x, e.x)}
+    bases = {text: e.dy * v for text, v in values.items() if "y" not in text and numpy.all(numpy.isfinite(v))}
+    pairs = [((a,), bases[a]) for a in bases]
+    pairs += [((a, b), bases[a] - bases[b]) for a, b in itertools.permutations(bases, 2)]
+    for texts, basis in pairs:
+        size = numpy.sum(basis * basis)
+        factor = numpy.sum(basis * e.residual) / size if size else 0
+        if not factor > 0 and len(texts) == 2 or e.explains(e.right + factor * basis) is not True:
+            continue
+        if len(texts) == 2:
+            yield "derivative-wrong", f"has a term {factor:.6g} dy ({texts[0]}) where ({texts[1]}) should be", True
+        else:
+            how = "lacks" if factor < 0 else "has too many: "
+            yield "branch", f"{how} a term {abs(factor):.6g} dy ({texts[0]}), with x for {e.name}", True
+        return
+
+
 def factors(e):
     """The right gradient times an expression of x: a derivative that is missing, or taken twice."""
     if not e.same_shape or e.x.shape != e.right.shape or e.x.dtype.kind != "f":
@@ -103,7 +124,15 @@ def hidden(e):
     matrices = [(k, numpy.asarray(a, float)) for k, a in enumerate(args) if numpy.ndim(a) == 2]
     for (i, x), (j, W) in itertools.permutations(matrices, 2):
         bias = [k for k, b in enumerate(args) if numpy.shape(b) == (W.shape[1],)] if x.shape[1] == W.shape[0] else []
-        if x.shape[1] != W.shape[0] or not e.same_shape or e.index not in (i, j, *bias):
+        if x.shape[1] != W.shape[0] or not e.same_shape:
+            continue
+        if e.y.ndim == 2 and e.index not in (i, j, *bias):
+            for b in [numpy.zeros(W.shape[1])] + [args[k] for k in bias]:
+                if len(x) == len(e.dy) and (exact := e.explains((x @ W + b).T @ e.dy)) is not None:
+                    text = f"takes {names[i]} @ {names[j]} before its activation for what comes out of it"
+                    yield "pre-activation", text, exact
+                    return
+        if e.index not in (i, j, *bias):
             continue
         dz = reaches(e, x, W, i, j)
         if dz is None:
