@@ -232,8 +232,8 @@ def pooling(kind="max"):
     if kind == "max":
         bugs = [
             ("mask-missing", "goes to the whole window", {"x": lambda dy, x: unblocks(1 + 0 * share(x)) * unblocks(dy[..., None] + 0 * share(x))}),
-            ("order", "goes to the first pixel of each window", {"x": lambda dy, x: unblocks(dy[..., None] * [1, 0, 0, 0])}),
-            ("order", "goes to the least pixel of each window", {"x": lambda dy, x: unblocks(first(-x) * dy[..., None])}),
+            ("wrong-place", "goes to the first pixel of each window", {"x": lambda dy, x: unblocks(dy[..., None] * [1, 0, 0, 0])}),
+            ("wrong-place", "goes to the least pixel of each window", {"x": lambda dy, x: unblocks(first(-x) * dy[..., None])}),
         ]
     else:
         bugs = [

@@ -22,7 +22,7 @@ RULES = (
     rules_factor.passed_on, rules_gradient.clipped, rules_call.accumulated, rules_call.upstream, rules_factor.hidden,
     rules_residual.bends, rules_call.linear, rules_call.repaired, rules_call.arguments, rules_factor.factors,
     rules_factor.slopes, rules_factor.terms, rules_call.cross_terms, rules_call.overwritten, rules_residual.statistics, rules_residual.another,
-    rules_residual.singular, rules_gradient.scaled_per_axis, rules_factor.two_sided, rules_residual.confined,
+    rules_residual.singular, rules_residual.softmax_sum, rules_gradient.scaled_per_axis, rules_factor.two_sided, rules_residual.confined,
     rules_call.inactive,
 )  # fmt: skip
 
@@ -59,7 +59,8 @@ def findings(e, known):
             except Exception:  # as above: a rule that fails has nothing to say
                 continue
     kinds = [kind for kind, _, _ in found]
-    first = [finding for i, finding in enumerate(found) if finding[0] not in kinds[:i]]
+    implied = ("scale-per-axis", "side") if any(f[0] in ("sign", "scale") and f[2] for f in found) else ()
+    first = [f for i, f in enumerate(found) if f[0] not in kinds[:i] and f[0] not in implied]
     return sorted(first, key=lambda finding: (finding[0] == "location", not finding[2]))
 
 
@@ -78,5 +79,5 @@ def ranked(found):
         if not exact and kind != "location":
             text = f"consistent with a gradient that {text}"
         one_sentence = len(places) == 1 and (exact or kind == "location")
-        causes.append(Cause(f"{names}{' ' if one_sentence else ': '}{text}", exact, kind))
+        causes.append(Cause(f"{names}{' ' if one_sentence else ': '}{text}", bool(exact), kind))
     return causes

@@ -95,6 +95,11 @@ class Evidence:
 
     # ---- differentiating ----
 
+    def hurry(self):
+        """Raise OutOfTime when the time for all rules is over."""
+        if time.monotonic() > self.deadline:
+            raise OutOfTime
+
     def jacobian(self, args=None, count=None, key=None):
         """Return d y / d x at the sampled entries of x, (entries, *y.shape), with other args if given."""
         at = self.sample()[:count]
@@ -113,12 +118,11 @@ class Evidence:
 
     def along(self, direction, args=None, index=None):
         """Return the derivative of y along a direction: a complex step where it agrees with differences, else those."""
-        if time.monotonic() > self.deadline:
-            raise OutOfTime
         args, index = self.context.args if args is None else args, self.index if index is None else index
         a = numpy.asarray(args[index])
 
         def moved(h):
+            self.hurry()
             return numpy.asarray(self.context.forward(*args[:index], a + h * direction, *args[index + 1 :]))
 
         h = 3e-4 * max(1e-3, float(numpy.max(numpy.abs(a), initial=0))) / max(1, numpy.max(numpy.abs(direction)))
@@ -148,8 +152,7 @@ class Evidence:
 
     def call_backward(self, dy, args=None):
         """Return what your backward gives for this argument with another dy or other arguments."""
-        if time.monotonic() > self.deadline:
-            raise OutOfTime
+        self.hurry()
         args = self.context.args if args is None else args
         returned = self.context.backward(numpy.asarray(dy, self.context.dy.dtype), *[numpy.array(a) for a in args])
         returned = returned if isinstance(returned, tuple | list) else (returned,)

@@ -12,8 +12,9 @@ from scratchgan.gradcheck.slopes import FUNCTIONS, sigmoid, softmax
 
 def mutants(context):
     """Return [(index of the argument, kind, text, gradient)] of the mutants of what the forward computes."""
-    args = [numpy.asarray(a) for a in context.args]
-    found = []
+    args, found = [numpy.asarray(a) for a in context.args], []
+    if args[0].size > 100_000:
+        return []
     for family in (normalisations, cross_entropies, gradient_penalties):
         try:
             with numpy.errstate(all="ignore"):
@@ -92,8 +93,9 @@ def broken_norms(context, x, gamma, shape, axes, eps, centre):
         if other != axes:
             cases.append(("wrong-axes", f"takes its statistics over axes {other} instead of {axes}", dict(axes=other)))
             text = f"takes the means of its gradient over axes {other} instead of {axes}"
-            weights = dict(zip(("mean", "variance"), weigh(context, g, view, axes, eps, centre, other), strict=True))
-            cases.append(("wrong-axes", text, dict(sums=other) | weights))
+            mean, variance = weigh(context, g, view, axes, eps, centre, other)
+            if variance:
+                cases.append(("wrong-axes", text, dict(sums=other, mean=mean, variance=variance)))
     for kind, text, change in cases:
         options = dict(axes=axes, eps=eps, centre=centre, mean=centre) | change
         found.append((0, kind, text, norm_gradient(g, view, **options).reshape(x.shape)))

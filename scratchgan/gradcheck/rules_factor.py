@@ -70,8 +70,8 @@ def terms(e):
         if len(texts) == 2:
             yield "derivative-wrong", f"has a term {factor:.6g} dy ({texts[0]}) where ({texts[1]}) should be", True
         else:
-            how = "lacks" if factor < 0 else "has too many: "
-            yield "branch", f"{how} a term {abs(factor):.6g} dy ({texts[0]}), with x for {e.name}", True
+            how = "lacks" if factor < 0 else "should not have"
+            yield "branch", f"{how} a term {abs(factor):.6g} dy ({texts[0]}), x being {e.name}", True
         return
 
 

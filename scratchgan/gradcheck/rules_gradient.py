@@ -49,39 +49,33 @@ def scaled(e):
 
 
 def factor_text(e, factor):
-    """Say what a constant factor is: a product of dimensions, a number that is among the arguments."""
-    times, size = (factor, "too large") if factor > 1 else (1 / factor, "too small")
-    origin = product_of_dimensions(e, times)
-    norm = norm_of_an_argument(e, factor)
-    if origin:
-        why = f", {origin}: " + ("a missing mean (1/N)" if factor > 1 else "a mean (1/N) too many")
-    elif norm:
-        why = f", {norm}"
-    elif abs(times - 2) < 1e-5 * 2:
-        why = ": " + ("a 1/2 is missing, or it is added twice" if factor > 1 else "the 2 of a square's derivative")
-    elif abs(times**2 - round(times**2)) < 1e-4 and product_of_dimensions(e, times**2):
-        why = f", the square root of {product_of_dimensions(e, times**2)}"
-    else:
-        why = f" (a constant factor of {factor:.6g})"
-    return f"is {times:.6g} times {size} in every entry{why}"
+    """Say what a constant factor is: a product of dimensions, or a number that is among the arguments."""
+    times, size = (factor, "large") if factor > 1 else (1 / factor, "small")
+    origins = products_of_dimensions(e, times)[:3]
+    if not origins and (found := products_of_dimensions(e, times**2)):
+        origins = [f"the square root of {found[0]}"]
+    if abs(times - 2) < 1e-5:
+        origins.append("the 1/2 or the 2 of a square, or added twice" if factor > 1 else "the 2 of a square")
+    if norm := norm_of_an_argument(e, factor):
+        origins.insert(0, norm)
+    number = f"{times:.6g}"
+    what = f"lacks a factor 1/{number}" if factor > 1 else f"has a factor 1/{number} too many"
+    why = f" ({number} is {' or '.join(origins)})" if origins else ""
+    return f"{what}: every entry is {number} times too {size}{why}"
 
 
-def product_of_dimensions(e, number):
-    """Return "8 = 2 * 4, N * C" style text if a number is a product of dimensions of the arguments and the output."""
-    sizes = {}
-    for name, array in [*zip(e.context.names, e.context.args, strict=True), ("y", e.y)]:
-        for axis, size in enumerate(numpy.shape(array)):
-            sizes.setdefault((name, axis), size)
-    x = next((name for name, array in zip(e.context.names, e.context.args, strict=True) if numpy.ndim(array)), "y")
-    for owners in ((x,), ("y",), tuple(e.context.names)):  # dimensions of one array before a mixture
-        own = [(size, axis, name) for (name, axis), size in sizes.items() if name in owners and size > 1]
-        for count in range(1, 5):
-            for chosen in itertools.combinations(own, count):
-                if len({name for _, _, name in chosen}) == 1:
-                    if abs(numpy.prod([s for s, _, _ in chosen]) - number) < 1e-5 * number:
-                        axes = " * ".join(f"{name}.shape[{axis}]" for _, axis, name in chosen)
-                        return f"{round(number)} = {axes}"
-    return None
+def products_of_dimensions(e, number):
+    """Return the products of dimensions, of one array, that are a number: "x.shape[0] * x.shape[2]", the shortest first."""
+    found = {}
+    arrays = [*zip(e.context.names, e.context.args, strict=True), ("y", e.y)]
+    for count in range(1, 5):
+        for name, array in arrays:
+            sizes = [(axis, n) for axis, n in enumerate(numpy.shape(array)) if n > 1]
+            for chosen in itertools.combinations(sizes, count):
+                if abs(numpy.prod([n for _, n in chosen]) - number) < 1e-5 * number:
+                    product = " * ".join(f"{name}.shape[{axis}]" for axis, _ in chosen)
+                    found[product] = None
+    return list(found)
 
 
 def norm_of_an_argument(e, factor):
@@ -187,9 +181,23 @@ def rearranged(e):
                 yield kind, f"is flipped along axis {listed(flipped)} (a kernel that is flipped, or not, wrongly)", exact
                 return
     yield from shifted(e)
+    yield from misplaced(e)
     ours, right = numpy.sort(e.yours, axis=None), numpy.sort(e.right, axis=None)
     if e.right.size > 3 and near(e, ours, right) and e.gain > 1e-4 * e.scale:
         yield "order", "has the right numbers in the wrong places (a reshape, or an order of axes)", True
+
+
+def misplaced(e):
+    """The right sums over blocks of entries, as in a pooling whose gradient goes to the wrong place in each window."""
+    for axes in ((1, 2), (2, 3), (1,), (2,)):
+        for size in (2, 3, 4) if e.right.ndim > max(2, *axes) else ():
+            if all(e.right.shape[a] % size == 0 for a in axes):
+                shape = [n for a, m in enumerate(e.right.shape) for n in ((m // size, size) if a in axes else (m,))]
+                inner = tuple(axis + i + 1 for i, axis in enumerate(axes))
+                if near(e, e.yours.reshape(shape).sum(inner), e.right.reshape(shape).sum(inner)):
+                    text = f"goes to the wrong entries of its windows: its sums over blocks of {size} along axes {axes} are right"
+                    yield "wrong-place", text, True
+                    return
 
 
 def shifted(e):

@@ -1,10 +1,12 @@
 """Rules on what is left over, yours - right: a missing term has a shape of its own, and wrong entries have places."""
 
 import itertools
+import math
 
 import numpy
 
 from scratchgan.gradcheck.evidence import axes_of, groupings
+from scratchgan.gradcheck.slopes import softmax
 
 
 def multiple(residual, basis, axes):
@@ -17,15 +19,12 @@ def statistics(e):
     """A path through a mean, a variance, a norm or a sum is missing: the residual follows its derivative."""
     if not e.same_shape or e.x.shape != e.right.shape or e.x.dtype.kind != "f" or not e.checked.all():
         return
-    found = []
     for grouped in groupings(e.right.shape):
-        for axes in axes_of(grouped, 3):
-            if e.y.ndim == 0 and len(axes) == len(grouped):  # a loss has terms that are constants
-                continue
-            found += list(paths(e, grouped, axes))
-            if found and found[-1][-1]:
-                break
-    yield from sorted(found, key=lambda finding: not finding[-1])[:1]  # what fits exactly before what nearly fits
+        for axes in axes_of(grouped, 3):  # the largest first, which leave the fewest multiples to be fitted
+            if e.y.ndim or len(axes) < len(grouped):  # a loss has terms that are constants
+                for kind, text in paths(e, grouped, axes):
+                    yield kind, text, False
+                    return
 
 
 def paths(e, shape, axes):
@@ -40,13 +39,32 @@ def paths(e, shape, axes):
     if e.y.shape == e.right.shape:
         bases += [("sum-path", f"is off by a multiple of y {over}: the path through a sum, as in softmax", view(e.y))]
     for kind, text, basis in bases:
-        if (exact := e.explains(e.right + multiple(R, basis, axes).reshape(e.right.shape))) is not None:
-            yield kind, text, exact
+        if e.explains(e.right + multiple(R, basis, axes).reshape(e.right.shape)):
+            yield kind, text
     if numpy.prod([shape[a] for a in axes]) >= 5:
         both = multiple(R, ones, axes) + multiple(R, centred, axes)
-        if (exact := e.explains(e.right + both.reshape(e.right.shape))) is not None:
+        if e.explains(e.right + both.reshape(e.right.shape)):
             text = f"lacks the mean path and the variance path, {over}: statistics taken for constants"
-            yield "statistics", text, exact
+            yield "statistics", text
+
+
+def softmax_sum(e):
+    """A hidden softmax p of q k^T: what the path through its sum lacks is, row by row, a multiple of p k; p^T q for k."""
+    matrices = [(i, numpy.asarray(a, float)) for i, a in enumerate(e.context.args) if numpy.ndim(a) == 2]
+    for (i, q), (j, a) in itertools.permutations(matrices if e.same_shape else [], 2):
+        for k, residual in ((a, e.residual), (a.T, e.residual.T)):
+            for scale in (1, k.shape[1] ** -0.5) if q.shape[1] == k.shape[1] and e.index in (i, j) else ():
+                p = softmax(scale * q @ k.T)
+                if e.index == i:
+                    fit = multiple(e.residual, p @ k, (1,))
+                else:
+                    rows = numpy.einsum("nm,nd->mdn", p, q).reshape(residual.size, len(q))
+                    fit = (rows @ numpy.linalg.lstsq(rows, residual.reshape(-1), rcond=None)[0]).reshape(residual.shape)
+                    fit = fit if k is a else fit.T
+                if min(k.shape) > 1 and e.right.size > len(q) and e.explains(e.right + fit):
+                    names = e.context.names
+                    yield "sum-path", f"lacks the path through the sum of a softmax of {names[i]} and {names[j]}", False
+                    return
 
 
 def another(e):
@@ -81,7 +99,7 @@ def confined(e):
     """Only some entries are wrong: those of a border, a tail, all samples but the first, one side of a kink."""
     if not e.same_shape or e.right.size < 4 or not e.wrong.any():
         return
-    for kind, text, region in [*masked_regions(e), *places(e), *sides(e)]:
+    for kind, text, region in itertools.chain(masked_regions(e), places(e), sides(e), intervals(e)):
         inside, outside = region & e.checked, ~region & e.checked
         if not (inside.any() and outside.any()) or numpy.any(e.wrong & outside):
             continue
@@ -134,6 +152,20 @@ def sides(e):
             for word, region in (("negative", a < 0), ("positive", a > 0), ("zero", a == 0), ("above 1", a > 1)):
                 kind = "upstream-power" if name == "dy" else "side"
                 yield kind, f"where {name} is {word}: that side's slope", region
+
+
+def intervals(e):
+    """Yield (kind, text, region) for wrong entries that are neighbours when sorted by a value, unlikely to be so by chance."""
+    values = {e.name: e.x, f"|{e.name}|": numpy.abs(e.x), "y": e.y}
+    for name, a in zip(e.context.names, e.context.args, strict=True):
+        if name != e.name and numpy.shape(a) == e.x.shape:
+            values |= {name: numpy.asarray(a), f"{e.name} {name}": e.x * a, f"{e.name} - {name}": e.x - a}
+    for name, v in values.items():
+        if v.shape == e.right.shape:
+            low, high = v[e.wrong].min(), v[e.wrong].max()
+            region, count, size = (v >= low) & (v <= high), int(e.wrong.sum()), e.right.size
+            if 10 * len(values) * (size - count + 1) < math.comb(size, count):
+                yield "margin", f"where {name} lies from {low:.4g} to {high:.4g}: a bound or a margin is misplaced", region
 
 
 def bends(e):

@@ -44,7 +44,7 @@ def wrong_slopes(name, z):
     f, slope, _, _ = FUNCTIONS[name]
     y = f(z)
     yield "derivative-at-output", "taken at the output instead of the input", slope(y, f(y))
-    yield "derivative-at-input", "that formula of y with the input in place of y", slope(z, z)
+    yield "derivative-at-input", "taken at the input, by the formula for the output", slope(z, z)
     for text, wrong in MISTAKES.get(name, ()):
         yield "derivative-wrong", text, wrong(z, y)
 
