@@ -1,9 +1,9 @@
-"""The bank of known bugs, and a command that plants them one by one and prints what the checker says of each.
+"""Plant known bugs one by one, and print what the checker says of each; then what it says of correct backwards.
 
     python tests/gradcheck_table.py
 
 Each line names the operation, the gradients that are wrong, and the bug; then where its true cause stands among those
-that are found: by the rules alone (the bank of which it is a part not being asked), and with the bank.
+that are found: by the rules alone, and by rules and mutants together. docs/gradcheck.md holds what is printed.
 """
 
 import gradcheck_bugs_layers as layers
@@ -13,7 +13,7 @@ import numpy
 
 
 def bugs():
-    """Return every bug of the bank, each once, on the operations' own shapes."""
+    """Return every planted bug, on the operations' own shapes."""
     found = [
         *layers.dense(), *layers.conv(), *layers.conv_transpose(),
         *layers.norm(), *layers.norm("batch norm of pictures", (0, 1, 2), shape=(3, 4, 2, 3))[:3],
@@ -37,7 +37,7 @@ def bugs():
 
 
 def plant(bug, seed=0):
-    """Return (verdict, causes by the rules alone, causes with the bank) of a check of a bug."""
+    """Return (verdict, causes by the rules alone, causes by rules and mutants) of a check of a bug."""
     from scratchgan.gradcheck import WRONG, Context, check, check_second
     from scratchgan.gradcheck.causes import diagnose
 
@@ -64,36 +64,45 @@ def place(kind, causes):
 
 
 def table():
-    """Return the table of all bugs as lines of Markdown, and the counts (bugs, wrong, by rules, with the bank)."""
-    lines = ["| operation | gradient | planted bug: it ... | cause | verdict | rules alone | with the bank |"]
+    """Return the table of all bugs as lines of Markdown, and the counts (bugs, wrong, by rules, by both)."""
+    lines = ["| operation | gradient | planted bug: it ... | cause | verdict | rules alone | rules and mutants |"]
     lines += ["|---|---|---|---|---|---|---|"]
-    wrong = by_rules = with_bank = 0
+    wrong = by_rules = together = 0
     every = bugs()
     for bug in every:
         verdict, alone, both = plant(bug)
         places = place(bug.kind, alone), place(bug.kind, both)
         wrong += verdict == "WRONG"
-        by_rules, with_bank = by_rules + (places[0] in (1, 2)), with_bank + (places[1] in (1, 2))
+        by_rules, together = by_rules + (places[0] in (1, 2)), together + (places[1] in (1, 2))
         row = [bug.operation.name, ", ".join(bug.wrong), bug.text, bug.kind, verdict, *map(str, places)]
         lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |")
-    return lines, (len(every), wrong, by_rules, with_bank)
+    return lines, (len(every), wrong, by_rules, together)
+
+
+def tally():
+    """Return {name: verdict} of the control group."""
+    from gradcheck_controls import controls
+
+    from scratchgan.gradcheck import check
+
+    return {name: check(f, b, args, names=names).overall for name, f, b, args, names in controls()}
+
+
+def summary(counts, verdicts):
+    """Return the lines below the table."""
+    count, wrong, by_rules, both = counts
+    lines = [
+        f"{count} planted bugs, {wrong} called WRONG. True cause among the first two:",
+        f"{by_rules} ({by_rules / count:.0%}) by the rules alone, {both} ({both / count:.0%}) by rules and mutants.",
+    ]
+    each = ", ".join(f"{list(verdicts.values()).count(v)} {v}" for v in ("AGREE", "UNRESOLVED", "WRONG"))
+    lines.append(f"Control group: {len(verdicts)} correct backwards, {each}.")
+    return lines + [f"- {verdict}: {name}" for name, verdict in verdicts.items() if verdict != "AGREE"]
 
 
 def main():
-    """Print the table of bugs, its counts, and what the control group gives."""
-    from scratchgan.gradcheck import check
-    from gradcheck_controls import controls
-
-    lines, (count, wrong, by_rules, with_bank) = table()
-    print("\n".join(lines))
-    print(f"\n{count} planted bugs, {wrong} called WRONG; true cause among the first two: ", end="")
-    print(f"{by_rules} ({by_rules / count:.0%}) by the rules alone, {with_bank} ({with_bank / count:.0%}) with the bank.")
-    verdicts = {name: check(f, b, args, names=names) for name, f, b, args, names in controls()}
-    tally = {v: sum(report.overall == v for report in verdicts.values()) for v in ("AGREE", "UNRESOLVED", "WRONG")}
-    print(f"Control group: {len(verdicts)} correct backwards, {', '.join(f'{n} {v}' for v, n in tally.items())}.")
-    for name, report in verdicts.items():
-        if report.overall != "AGREE":
-            print(f"- {report.overall}: {name}")
+    lines, counts = table()
+    print("\n".join([*lines, "", *summary(counts, tally())]))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ A rule guesses what your gradient would be if a certain thing had gone wrong, an
 the numbers agree to within the numeric error ("W is ..."); else it says "W: consistent with a gradient that is ...".
 """
 
+import contextlib
 import time
 
 import numpy
@@ -33,8 +34,9 @@ def diagnose(context, bank=True):
     With bank=False the known bugs of `mutants.py` are not asked.
     """
     deadline = time.monotonic() + SECONDS
-    known = mutants(context) if bank else []
-    found = {}
+    known, found = [], {}
+    with contextlib.suppress(Exception):  # the arguments may be anything
+        known = mutants(context) if bank else []
     for name, comparison in context.comparisons.items():
         if comparison.verdict == WRONG:
             try:

@@ -277,6 +277,8 @@ def clipped(e):
 
 def rounded(e):
     """Errors of the size of a narrow type's rounding, and no more."""
+    if not e.checked.any():
+        return
     size = numpy.maximum(numpy.abs(e.right), 1e-3 * e.scale)
     relative = numpy.median((numpy.abs(e.residual) / size)[e.checked])
     worst = numpy.max(numpy.abs(e.residual)) / e.scale
