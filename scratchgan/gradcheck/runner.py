@@ -142,16 +142,18 @@ def remembered(runner, dy, first, names):
                 for n in names if n in changing]  # fmt: skip
     if findings or differs(y, again):  # a layer with a random generator of its own draws anew
         return findings
-    elsewhere, fresh = (both(runner, other_dy, other, subject)[1] for subject in (used, runner.subject.live()))
-    late = unlike(fresh, elsewhere, names)
+    other_y, elsewhere = both(runner, other_dy, other, used)
+    fresh_y, fresh = both(runner, other_dy, other, runner.subject.live())
+    late = set() if differs(fresh_y, other_y) else unlike(fresh, elsewhere, names)
     for name, before, after in zip(names, first, elsewhere, strict=False):
         if before is not None and before.any() and runner.subject.upstream:
             late |= {name} - unlike([before], [after], [name])
     findings += [f"the gradient of {n} is stale: it belongs to an earlier call" for n in names if n in late]
     if runner.subject.interleaves:
-        y, tape = runner.start(runner.args, used)
-        runner.start(other, used)
-        late = runner.finish(dy.astype(y.dtype), tape, used)
+        own = runner.subject.live()
+        y, tape = runner.start(runner.args, own)
+        runner.start(other, own)
+        late = runner.finish(dy.astype(y.dtype), tape, own)
         for name in sorted(unlike(first, late, names)):
             findings.append(f"the gradient of {name} is of the wrong call when two forwards come before two backwards")
     return findings
