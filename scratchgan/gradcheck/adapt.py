@@ -40,7 +40,7 @@ def subject_of(forward, backward, args, names):
     if hasattr(forward, "forward") and hasattr(forward, "backward"):
         subject, parameters = of_layer(forward) if hasattr(forward, "named_params") else of_object(forward, args)
         names = tuple(names or ("x", *[f"x{i}" for i in range(2, len(args) + 1)]))
-        args, names = args + tuple(parameters.values()), names + tuple(parameters)[: len(parameters)]
+        args, names = args + tuple(parameters.values()), names + tuple(parameters)
     else:
         subject = of_functions(forward, backward, args)
         names = tuple(names or parameter_names(forward, len(args)))
@@ -53,17 +53,17 @@ def subject_of(forward, backward, args, names):
 
 
 def of_functions(forward, backward, args):
-    """Adapt forward -> y with backward(dy, *args); forward -> (y, cache) with backward(dy, cache); loss with grad(*args).
+    """Adapt forward -> y, backward(dy, *args); forward -> (y, cache), backward(dy, cache); loss, grad(*args).
 
     Without a backward, forward returns (value, gradients...), as the functions of scratchgan.losses do.
     """
     result = forward(*args)
-    caches, size = isinstance(result, tuple), numpy.size(to_host(result[0] if isinstance(result, tuple) else result))
+    caches, y = isinstance(result, tuple), result[0] if isinstance(result, tuple) else result
     if backward is None and not caches:
         raise TypeError("there is no backward, and forward does not return (value, gradients...)")
     if backward is not None and caches and len(result) != 2:
         raise TypeError(f"forward returned {len(result)} things, wanted y, or (y, cache)")
-    upstream = caches or size != 1 or not is_gradient(backward, args)
+    upstream = caches or numpy.size(to_host(y)) != 1 or not is_gradient(backward, args)
 
     def start(*args):
         result = forward(*args)
@@ -71,7 +71,7 @@ def of_functions(forward, backward, args):
 
     def finish(dy, tape):
         if backward is None:
-            return tape[0] if len(tape) == 1 else tape
+            return tape
         return backward(dy, *tape) if upstream else backward(*tape)
 
     subject = Subject(start, finish, lambda: subject, upstream and backward is not None)
@@ -111,65 +111,52 @@ def parameter_names(function, count):
 # ---- objects ---------------------------------------------------------------------------------------------
 
 
-def of_layer(layer, second_order=False):
-    """Adapt a layer of scratchgan: (Subject, {name: parameter}); every call works on a copy of the layer."""
-    functions = second_order_functions if second_order else first_order_functions
+def of_owner(owner, functions, **about):
+    """Return a Subject whose calls work on copies of an object; functions(take) gives start and finish on take()."""
 
     def live():
-        own = copy.deepcopy(layer)
+        own = copy.deepcopy(owner)
         return subject(lambda: own)
 
     def subject(take):
-        return Subject(*functions(take), live, second_order=second_order, inputs=1 + second_order)
+        return Subject(*functions(take), live, **about)
+
+    return subject(lambda: copy.deepcopy(owner))
+
+
+def of_layer(layer, second_order=False):
+    """Adapt a layer of scratchgan: (Subject, {name: parameter}); its second order is the map (dy, x, W) -> dx."""
+
+    def functions(take):
+        def start(*args):
+            own, given = prepared(take(), args)
+            y, tape = own.forward(given[-1])
+            if second_order:
+                y = own.backward(tape, given[0], grads=False)
+            return y, (own, tape, given[:-1])
+
+        def finish(dy, tape):
+            own, inner, given = tape
+            own.zero_grad()
+            found = own.double_backward(inner, *given, dy) if second_order else (own.backward(inner, dy),)
+            return (*found, *[param.grad.copy() for param in own.params()])
+
+        return start, finish
 
     parameters = {name: param.value for name, param in layer.named_params().items()}
-    return subject(lambda: copy.deepcopy(layer)), parameters
+    return of_owner(layer, functions, second_order=second_order, inputs=1 + second_order), parameters
 
 
-def first_order_functions(take):
-    """Return start and finish for the layer that take() returns: (x, parameters...) -> y."""
-
-    def start(x, *values):
-        own, x = prepared(take(), x, values)
-        y, tape = own.forward(x)
-        return y, (own, tape)
-
-    def finish(dy, tape):
-        own, inner = tape
-        own.zero_grad()
-        dx = own.backward(inner, dy)
-        return (dx, *[param.grad.copy() for param in own.params()])
-
-    return start, finish
-
-
-def second_order_functions(take):
-    """Return start and finish for the layer that take() returns: (dy, x, parameters...) -> dx."""
-
-    def start(dy, x, *values):
-        own, x = prepared(take(), x, values)
-        dy = dy.astype(x.dtype)
-        tape = own.forward(x)[1]
-        return own.backward(tape, dy, grads=False), (own, tape, dy)
-
-    def finish(ddx, tape):
-        own, inner, dy = tape
-        own.zero_grad()
-        ddy, bend = own.double_backward(inner, dy, ddx)
-        return (ddy, bend, *[param.grad.copy() for param in own.params()])
-
-    return start, finish
-
-
-def prepared(layer, x, values):
-    """Write values into a layer's parameters; return it and x, all of the widest of their dtypes."""
-    kinds = [v.dtype for v in (x, *values) if v.dtype.kind in "fc"]
-    dtype = numpy.result_type(*kinds) if kinds else x.dtype
+def prepared(layer, args):
+    """Write the last of these into a layer's parameters; return it and the others, all of the widest of their dtypes."""
+    kinds = [a.dtype for a in args if a.dtype.kind in "fc"]
+    dtype = numpy.result_type(*kinds)
     if any(param.value.dtype != dtype for param in layer.params()):
         layer.astype(dtype)
-    for param, value in zip(layer.params(), values, strict=True):
+    count = len(args) - len(layer.params())
+    for param, value in zip(layer.params(), args[count:], strict=True):
         param.value[...] = value
-    return layer, x.astype(dtype) if x.dtype.kind in "fc" else x
+    return layer, [a.astype(dtype) if a.dtype.kind in "fc" else a for a in args[:count]]
 
 
 def of_object(owner, args):
@@ -180,96 +167,83 @@ def of_object(owner, args):
     """
     trial = copy.deepcopy(owner)
     y, cache = pair(trial.forward(*args))
-    caches = cache is not None
     try:
-        trial.backward(numpy.ones_like(y), *([cache] if caches else []))
+        trial.backward(numpy.ones_like(y), *([] if cache is None else [cache]))
         slots = find_parameters(trial)
     except Exception:  # it will be raised again where it is looked for
-        slots = find_parameters(owner, [n for n, value in vars(owner).items() if hasattr(value, "dtype")])
-    values = {name: numpy.array(slot.value) for name, slot in slots.items()}
+        slots = find_parameters(owner, array_names(owner))
+    names, count = tuple(slots), len(args)
 
-    def subject(take):
-        functions = object_functions(take, len(args), tuple(slots), caches)
-        return Subject(*functions, live, interleaves=caches, inputs=len(args))
+    def functions(take):
+        def start(*values):
+            own = take()
+            found = find_parameters(own, names)
+            for name, value in zip(names, values[count:], strict=True):
+                found[name].write(value.copy())
+            y, cache = pair(own.forward(*values[:count]))
+            return y, (own, cache)
 
-    def live():
-        own = copy.deepcopy(owner)
-        return subject(lambda: own)
+        def finish(dy, tape):
+            own, cache = tape
+            if hasattr(own, "zero_grad"):
+                own.zero_grad()
+            dx = own.backward(dy) if cache is None else own.backward(dy, cache)
+            dx = dx if isinstance(dx, tuple | list) else (dx,)
+            return (*dx[:count], *[slot.gradient() for slot in find_parameters(own, names).values()])
 
-    return subject(lambda: copy.deepcopy(owner)), values
+        return start, finish
 
-
-def object_functions(take, count, names, caches):
-    """Return start and finish for the object that take() returns: (inputs, parameters...) -> y."""
-
-    def start(*values):
-        own = take()
-        found = find_parameters(own, names)
-        for name, value in zip(names, values[count:], strict=True):
-            found[name].write(value.copy())
-        y, cache = pair(own.forward(*values[:count]))
-        return y, (own, cache)
-
-    def finish(dy, tape):
-        own, cache = tape
-        if hasattr(own, "zero_grad"):
-            own.zero_grad()
-        dx = own.backward(dy, cache) if caches else own.backward(dy)
-        dx = dx if isinstance(dx, tuple | list) else (dx,)
-        return (*dx[:count], *[slot.gradient() for slot in find_parameters(own, names).values()])
-
-    return start, finish
+    values = {name: numpy.array(slot.read()) for name, slot in slots.items()}
+    return of_owner(owner, functions, interleaves=cache is not None, inputs=count), values
 
 
 @dataclass
 class Slot:
-    """Where an object keeps a parameter: its value, how to write one, and how to get its gradient."""
+    """Where an object keeps a parameter: holder[key] in a dict, holder.key in another object, or owner.key."""
 
-    value: numpy.ndarray
-    write: Callable
-    gradient: Callable
+    owner: object
+    holder: object
+    key: str
+
+    def read(self):
+        return self.holder[self.key] if isinstance(self.holder, dict) else getattr(self.holder, self.key)
+
+    def write(self, value):
+        if isinstance(self.holder, dict):
+            self.holder[self.key] = value
+        else:
+            setattr(self.holder, self.key, value)
+
+    def gradient(self):
+        """Return grads[key], holder.grad, or owner.dkey as people call it; None if there is none."""
+        if isinstance(self.holder, dict):
+            grads = next(getattr(self.owner, name) for name in ("grads", "gradients", "grad") if hasattr(self.owner, name))
+            grads = grads() if callable(grads) else grads
+            return grads.get(self.key, grads.get(f"d{self.key}"))
+        names = GRADIENTS if self.holder is self.owner else ("grad",)
+        return next((g for name in names if (g := getattr(self.holder, name.format(self.key), None)) is not None), None)
+
+
+GRADIENTS = ("d{}", "{}_grad", "grad_{}", "d_{}")  # how people call the gradient of an attribute
 
 
 def find_parameters(owner, names=None):
-    """Return {name: Slot} for the parameters of an object; `names` says which, where a gradient may not be there yet."""
+    """Return {name: Slot} for an object's parameters; `names` says which, where a gradient may not be there yet."""
     held = next((getattr(owner, name) for name in ("params", "parameters") if hasattr(owner, name)), None)
     held = held() if callable(held) else held
     if isinstance(held, dict) and all(hasattr(value, "dtype") for value in held.values()):
-        return {name: in_dict(owner, held, name) for name in held}
+        return {name: Slot(owner, held, name) for name in held}
     if held:
         parts = held.items() if isinstance(held, dict) else [(f"p{i}", part) for i, part in enumerate(held)]
-        kinds = [("value" if hasattr(part, "value") else "data", name, part) for name, part in parts]
-        if all(hasattr(part, kind) and hasattr(part, "grad") for kind, _, part in kinds):
-            return {getattr(part, "name", None) or name: in_part(part, kind) for kind, name, part in kinds}
-    arrays = {name: value for name, value in getattr(owner, "__dict__", {}).items() if hasattr(value, "dtype")}
+        kind = lambda part: "value" if hasattr(part, "value") else "data"
+        return {getattr(part, "name", None) or name: Slot(owner, part, kind(part)) for name, part in parts}
     if names is None:
-        names = [name for name in arrays if any(hasattr(owner, gradient) for gradient in gradient_names(name))]
-    return {name: in_attributes(owner, name) for name in names}
+        names = [name for name in array_names(owner) if Slot(owner, owner, name).gradient() is not None]
+    return {name: Slot(owner, owner, name) for name in names}
 
 
-def gradient_names(name):
-    """Return how people call the gradient of an attribute."""
-    return f"d{name}", f"{name}_grad", f"grad_{name}", f"d_{name}"
-
-
-def in_dict(owner, values, name):
-    def gradient():
-        grads = next(getattr(owner, g) for g in ("grads", "gradients", "grad") if hasattr(owner, g))
-        grads = grads() if callable(grads) else grads
-        return grads.get(name, grads.get(f"d{name}"))
-
-    return Slot(values[name], lambda value: values.__setitem__(name, value), gradient)
-
-
-def in_part(part, kind):
-    return Slot(getattr(part, kind), lambda value: setattr(part, kind, value), lambda: part.grad)
-
-
-def in_attributes(owner, name):
-    def gradient():
-        return next((getattr(owner, g) for g in gradient_names(name) if hasattr(owner, g)), None)
-
-    return Slot(getattr(owner, name), lambda value: setattr(owner, name, value), gradient)
+def array_names(owner):
+    return [name for name, value in getattr(owner, "__dict__", {}).items() if hasattr(value, "dtype")]
 
 
 def pair(result):

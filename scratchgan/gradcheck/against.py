@@ -6,7 +6,7 @@ import itertools
 import numpy
 
 from scratchgan.gradcheck import references, vectors
-from scratchgan.gradcheck.adapt import find_parameters, subject_of
+from scratchgan.gradcheck.adapt import array_names, find_parameters, subject_of
 from scratchgan.gradcheck.runner import Runner, watch
 from scratchgan.gradcheck.verify import arranged, judge
 
@@ -131,8 +131,8 @@ def settings_from_shapes(layer, ours, weights):
     if hasattr(layer, "named_params"):
         shapes = {name: param.value.shape for name, param in layer.named_params().items()}
     else:
-        arrays = [name for name, value in getattr(layer, "__dict__", {}).items() if hasattr(value, "dtype")]
-        shapes = {name: numpy.shape(slot.value) for name, slot in find_parameters(layer, arrays).items()}
+        slots = find_parameters(layer, array_names(layer))
+        shapes = {name: numpy.shape(slot.read()) for name, slot in slots.items()}
     matched, wanted, found = match(shapes, ours.named_params()), constructor(type(ours)), {}
     if "W" in matched and len(shapes[matched["W"]]) == ours.W.value.ndim:
         kind = None if "classes" in wanted else "weight"
@@ -283,7 +283,8 @@ def judged(of, trials, notes):
 def in_best_layout(trials, expected):
     """Return ([Trial], {case: what it raised}) in those layouts, of data and weights, in which most of y is right."""
     best, most = ([], {}), -1.0
-    for data, weights in sorted(itertools.product(vectors.LAYOUTS, vectors.LAYOUTS), key=lambda pair: pair[0] != pair[1]):
+    pairs = itertools.product(vectors.LAYOUTS, vectors.LAYOUTS)
+    for data, weights in sorted(pairs, key=lambda pair: pair[0] != pair[1]):
         found, raised = [], {}
         for case, make in trials:
             try:
