@@ -9,7 +9,7 @@ usage: python -m scratchgan COMMAND [options]
 
 commands:
   gradcheck FILE.py:NAME --like REFERENCE     check a layer of your own against ours, over awkward shapes
-  vectors NAME --out FILE                     write test vectors of a layer or loss, for code in any language
+  vectors NAME --out FILE                     write test vectors of a layer, for code in any language
   verify RESULTS --against FILE               judge results that were computed elsewhere against test vectors
   doctor                                      look at this machine: what is installed, and what would not work
 

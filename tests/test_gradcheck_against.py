@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from scratchgan import layers
+from scratchgan.errors import SettingsError
 from scratchgan.gradcheck import AGREE, UNRESOLVED, WRONG, compare, references, sweep
 
 rng = np.random.default_rng(0)
@@ -148,7 +149,7 @@ def test_a_norm_without_its_variance_path_is_named():
 
 
 def test_what_cannot_be_compared_says_so():
-    with pytest.raises(TypeError, match="is a loss"):
-        compare(Norm(3), "hinge_discriminator")
+    with pytest.raises(SettingsError, match="did you mean conv2d?"):
+        compare(Norm(3), "conv2")
     with pytest.raises(TypeError, match="give its settings"):
         compare(object(), "conv2d")

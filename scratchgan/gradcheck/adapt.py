@@ -148,7 +148,7 @@ def of_layer(layer, second_order=False):
 
 
 def prepared(layer, args):
-    """Write the last of these into a layer's parameters; return it and the others, all of the widest of their dtypes."""
+    """Write the last of args into a layer's parameters; return it and the others, in the widest of their dtypes."""
     kinds = [a.dtype for a in args if a.dtype.kind in "fc"]
     dtype = numpy.result_type(*kinds)
     if any(param.value.dtype != dtype for param in layer.params()):
@@ -217,7 +217,7 @@ class Slot:
     def gradient(self):
         """Return grads[key], holder.grad, or owner.dkey as people call it; None if there is none."""
         if isinstance(self.holder, dict):
-            grads = next(getattr(self.owner, name) for name in ("grads", "gradients", "grad") if hasattr(self.owner, name))
+            grads = next(getattr(self.owner, n) for n in ("grads", "gradients", "grad") if hasattr(self.owner, n))
             grads = grads() if callable(grads) else grads
             return grads.get(self.key, grads.get(f"d{self.key}"))
         names = GRADIENTS if self.holder is self.owner else ("grad",)

@@ -37,7 +37,7 @@ def sweep(thing, like):
     parameter's gradient are compared, channels last or first, and the manners of `check` are watched.
     """
     trials, notes = [], []
-    for case in vectors.find(like):
+    for case in references.cases(like):
         arguments, lacking = arguments_of(thing, case.layer)
         if lacking:
             notes.append(f"left out: {case.name} ({', '.join(lacking)} cannot be set)")
@@ -52,9 +52,7 @@ def compare(layer, reference, x=None, **settings):
     x: the input, channels last; drawn if not given. settings: arguments of our constructor that can be read neither
     from the layer's attributes nor from the shapes of its parameters. The parameters get random values.
     """
-    first, outcomes, problem = vectors.find(reference)[0], [], None
-    if first.layer is None:
-        raise TypeError(f"{reference} is a loss: use check(forward, backward, args)")
+    first, outcomes, problem = references.cases(reference)[0], [], None
     kind = type(first.layer)
     for weights in vectors.LAYOUTS:
         found = settings_from_shapes(layer, first.layer, weights)

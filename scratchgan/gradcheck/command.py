@@ -31,19 +31,19 @@ class Parser(argparse.ArgumentParser):
 
 
 def vectors(arguments):
-    """Write test vectors of a layer or loss."""
+    """Write test vectors of a layer."""
     from scratchgan.gradcheck import references
     from scratchgan.gradcheck.vectors import LAYOUTS, make
 
-    parser = Parser("vectors", "Write test vectors: what a layer or loss must compute, as numbers (docs/vectors.md).")
-    parser.add_argument("name", nargs="?", help="the layer or loss, such as conv2d")
+    parser = Parser("vectors", "Write test vectors: what a layer must compute, as numbers (docs/vectors.md).")
+    parser.add_argument("name", nargs="?", help="the layer, such as conv2d")
     parser.add_argument("--list", action="store_true", help="list the names, and the cases of each")
     parser.add_argument("--out", metavar="FILE", help="what to write (default: NAME.npz, NAME.json or the folder NAME)")
     parser.add_argument("--format", choices=vector_files.FORMATS, help="default: that of FILE's ending, or npz")
     parser.add_argument("--layout", choices=LAYOUTS, default=LAYOUTS[0], help="default: %(default)s")
     options = parser.parse_args(arguments)
     if options.list:
-        for name in [options.name] if options.name else references.names():
+        for name in [options.name] if options.name else references.LAYERS:
             print(f"{name:22} {', '.join(case.name for case in references.cases(name))}")
         return 0
     if options.name is None:
@@ -87,15 +87,14 @@ def say(outcome, as_json):
 
 def gradcheck(arguments):
     """Check code in a Python file against a reference."""
-    from scratchgan.gradcheck.references import LAYERS
+    from scratchgan.gradcheck.references import LAYERS, cases
 
     parser = Parser("gradcheck", "Check a layer of your own against ours, over awkward shapes (docs/gradcheck.md).")
     parser.add_argument("code", metavar="FILE.py:NAME", help="a class; or a function that returns a layer")
     parser.add_argument("--like", metavar="REFERENCE", required=True, help=", ".join(LAYERS))
     parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
     options = parser.parse_args(arguments)
-    if options.like not in LAYERS:
-        parser.error(f"there is no reference {options.like!r}: choose from {', '.join(LAYERS)}")
+    cases(options.like)  # raises where there is no such reference
     found, path = load(options.code)
     from scratchgan.gradcheck import sweep
 

@@ -1,25 +1,24 @@
-"""The layers and losses that code is compared with, each with the awkward shapes and numbers that wrong code fails on.
+"""The layers that code is compared with, each with the awkward shapes and numbers that wrong code fails on.
 
 `cases("conv2d")` lists Cases, the simplest first; the layers are in float32 until `vectors.loaded` widens them.
 """
 
+import difflib
 from typing import NamedTuple
 
 import numpy
 
-from scratchgan import layers, losses
+from scratchgan import layers
+from scratchgan.errors import SettingsError
 
 
 class Case(NamedTuple):
-    """A layer and its x, or a loss and its arguments. `about`: what code that fails here alone may have wrong."""
+    """A layer and its x. `about`: what code that fails here alone may have wrong."""
 
     name: str
     about: str
-    layer: object  # None for a loss
+    layer: object
     x: numpy.ndarray
-    loss: object = None  # a function
-    arguments: dict = {}  # never changed
-    gradients: tuple = ()  # names of what the loss returns after its value
 
 
 def normal(*shape, scale=1.0, offset=0.0, seed=1):
@@ -156,40 +155,6 @@ def pictures(make):
     return [Case(n, about, make(len(s) - 1), distinct(*s, 2 ** (len(s) - 1))) for n, about, s in rows]
 
 
-# ---- losses ----------------------------------------------------------------------------------------------
-
-UNPAIRED = ("minimax", "nonsaturating", "least_squares", "wasserstein", "hinge", "relativistic_average")
-LOSSES = ["binary_cross_entropy", "softmax_cross_entropy", "l1", "l2",
-          *[name for name in vars(losses) if name.endswith(("_discriminator", "_generator"))]]  # fmt: skip
-
-
-def loss(name):
-    """Cases of a loss: one number, many axes, logits that overflow."""
-    function, targets = getattr(losses, name), numpy.random.default_rng(3)
-    found = []
-    for case, about, shape, scale in (
-        ("plain", "the general case", (4, 3), 1.0), ("one_sample", "a batch of one", (1, 2), 1.0),
-        ("patches", "many axes: the mean runs over all of them", (2, 3, 2, 2), 1.0),
-        ("large", "exp(logit) overflows in float32", (3, 4), 100.0),
-    ):  # fmt: skip
-        first, second = normal(*shape, scale=scale), normal(*shape, scale=scale, seed=2)
-        if name in ("l1", "l2"):
-            arguments, gradients = {"x": first, "target": second}, ("dx",)
-        elif name == "binary_cross_entropy":
-            arguments, gradients = {"logits": first, "targets": targets.choice([0, 0.125, 1], shape)}, ("d_logits",)
-        elif name == "softmax_cross_entropy":
-            labels = targets.integers(0, shape[-1], shape[:-1])
-            arguments, gradients = {"logits": first, "labels": labels}, ("d_logits",)
-        elif name.endswith("_discriminator") or name.startswith("relativistic"):
-            unpaired = name.startswith(UNPAIRED) and len(second) > 1  # the batches may differ in size
-            arguments = {"real_logits": first, "fake_logits": second[1:] if unpaired else second}
-            gradients = ("d_real", "d_fake")
-        else:
-            arguments, gradients = {"fake_logits": first}, ("d_fake",)
-        found.append(Case(case, about, None, None, function, arguments, gradients))
-    return found
-
-
 # ---- by name ---------------------------------------------------------------------------------------------
 
 LAYERS = {
@@ -225,11 +190,10 @@ LAYERS = {
 }
 
 
-def names():
-    """Return every name that there are cases of, in a fixed order."""
-    return [*LAYERS, *LOSSES]
-
-
 def cases(name):
-    """Return the cases of a name."""
-    return loss(name) if name in LOSSES else LAYERS[name]()
+    """Return the cases of a name; raise SettingsError, with a proposal, where it is unknown."""
+    if name not in LAYERS:
+        near = difflib.get_close_matches(name.lower().replace("-", "_"), LAYERS, n=1)
+        hint = f"did you mean {near[0]}?" if near else "`python -m scratchgan vectors --list` lists the names."
+        raise SettingsError(f"there is no reference {name!r}: {hint}")
+    return LAYERS[name]()

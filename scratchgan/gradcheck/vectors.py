@@ -1,13 +1,12 @@
-"""Test vectors: what a layer or loss must compute, as numbers, for code in any language (docs/vectors.md)."""
+"""Test vectors: what a layer must compute, as numbers, for code in any language (docs/vectors.md)."""
 
 import copy
-import difflib
 import inspect
 import math
 
 import numpy
 
-from scratchgan.errors import SettingsError
+from scratchgan.gradcheck import references
 from scratchgan.gradcheck.vector_files import Vectors
 
 DTYPES = ("float64", "float32")
@@ -23,7 +22,7 @@ All arrays are in row-major order (the last axis is contiguous), little-endian.
 
 What is given: x, the parameters, and dy, the gradient of some scalar with respect to y (random, never ones).
 What is to be computed: y; dx; dW, db, ... for W, b, ...: that scalar's gradients, summed over the batch, with no mean
-taken and nothing accumulated from a call before. A loss is a mean itself, and its gradients are those of that mean.
+taken and nothing accumulated from a call before.
 Second order, which you may leave out: given ddx, the gradient of some other scalar S with respect to dx, compute
 ddy = dS/d(dy), bend = dS/dx, bend_W = dS/dW, ...: the derivatives of the map (dy, x, W) -> dx. What is missing is zero.
 tolerance_NAME: how far a correct result may be from NAME, entry by entry, for the rounding of the dtype.
@@ -46,13 +45,12 @@ channels last, and moves them. Weights: dense (out, in); convolution (out, in / 
 
 
 def make(name, layout="channels-last", cases=None, absent=()):
-    """Return the test vectors of a layer or loss, such as "conv2d"; the same numbers each time.
+    """Return the test vectors of a layer, such as "conv2d"; the same numbers each time.
 
-    cases: others than those of `references`; absent: parameters that are to do nothing. Raises SettingsError, with a
-    proposal, for a name that there is none of.
+    cases: others than those of `references`; absent: parameters that are to do nothing.
     """
     arrays, about, names = {}, {}, {}
-    cases, kinds = cases or find(name), axis_kinds(name)
+    cases, kinds = cases or references.cases(name), axis_kinds(name)
     for case in cases:
         given = inputs(case)
         given |= {key: numpy.full_like(given[key], key == "gamma") for key in absent}
@@ -68,15 +66,13 @@ def make(name, layout="channels-last", cases=None, absent=()):
     manifest = {
         "format": "scratchgan test vectors 1", "of": name, "layout": layout, "dtypes": list(DTYPES), "cases": about,
         "names": names, "conventions": (CONVENTIONS + (LAST if layout == LAYOUTS[0] else FIRST)).splitlines()
-        + ["", f"{name}:", *equation(cases[0]).splitlines()],
+        + ["", f"{name}:", *inspect.getdoc(type(cases[0].layer)).splitlines()],
     }  # fmt: skip
     return Vectors(manifest, arrays)
 
 
 def inputs(case):
     """Return {name: array}: all that is given in a case."""
-    if case.loss:
-        return dict(case.arguments)
     rng = numpy.random.default_rng(len(case.name))
     given = {"x": case.x}
     for name, array in case.layer.state().items():
@@ -98,9 +94,6 @@ def rounded(array):
 
 def evaluate(case, given, dtype="float64"):
     """Return {name: array}: all that is to be computed in a case, from the inputs `given`."""
-    if case.loss:
-        loss, *gradients = case.loss(**given)
-        return {"loss": numpy.asarray(loss)} | dict(zip(case.gradients, gradients, strict=True))
     layer = loaded(case, given, dtype)
     y, tape = layer.forward(given["x"])
     dx = layer.backward(tape, given["dy"])
@@ -168,7 +161,7 @@ def unit(dtype):
 
 def order(name):
     """Return which part of the work a result belongs to: "forward", "backward" or "second order"."""
-    if name in ("y", "loss") or name.startswith("new_"):
+    if name == "y" or name.startswith("new_"):
         return "forward"
     return "second order" if name.startswith(SECOND_ORDER) else "backward"
 
@@ -176,15 +169,10 @@ def order(name):
 def settings(case):
     """Return {name: array}: the sizes and constants that a layer was made with."""
     found = {}
-    for name, value in (vars(case.layer) if case.layer else {}).items():
+    for name, value in (vars(case.layer)).items():
         if isinstance(value, int | float | tuple) and name != "geometry":
             found[name] = numpy.array(value)
     return found
-
-
-def equation(case):
-    """Return the docstring of the layer or loss of a case: its equation, and what its settings mean."""
-    return inspect.getdoc(case.loss or type(case.layer))
 
 
 # ---- layouts ---------------------------------------------------------------------------------------------
@@ -219,18 +207,3 @@ def from_layout(array, kind, layout):
     if kind == "data":
         return numpy.moveaxis(array, 1, -1) if array.ndim > 2 else array
     return array.transpose(*range(2, array.ndim), 1, 0)
-
-
-# ---- what there are vectors of ---------------------------------------------------------------------------
-
-
-def find(name):
-    """Return the cases of a name; raise SettingsError, with a proposal, where it is unknown."""
-    from scratchgan.gradcheck import references
-
-    names = references.names()
-    if name not in names:
-        near = difflib.get_close_matches(name.lower().replace("-", "_"), names, n=1)
-        hint = f"did you mean {near[0]}?" if near else "`python -m scratchgan vectors --list` lists the names."
-        raise SettingsError(f"there are no test vectors of {name!r}: {hint}")
-    return references.cases(name)

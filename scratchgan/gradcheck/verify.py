@@ -17,7 +17,7 @@ def verify(results, expected, skip=()):
     """
     wanted = wanted_keys(results, expected, skip)
     of = expected.manifest["of"]
-    cases = {case.name: case for case in references.cases(of)} if of in references.names() else {}
+    cases = {case.name: case for case in references.cases(of)} if of in references.LAYERS else {}
     sweep = judge(results.arrays, expected, wanted, cases)
     sweep.notes = remarks(results, expected, wanted) + sweep.notes
     return sweep
@@ -32,18 +32,18 @@ def judge(results, expected, wanted, cases, backwards=None):
     manifest = expected.manifest
     pairs = {key: Pair(results[key], expected, key) for key in wanted if key in results}
     chosen = {} if backwards else choose_layouts({key: pair for key, pair in pairs.items() if pair.right.ndim > 1})
-    layout_of = {name: layout for layout, names in chosen.items() for name in names}
     reports = {}
     for key, pair in pairs.items():
         case, dtype, name = key.split("/")
         report = reports.setdefault(f"{case}/{dtype}", Report({}, title=f"{case}/{dtype} ({manifest['cases'][case]})"))
-        layouts = LAYOUTS[:1] if backwards else (layout_of.get(name, LAYOUTS[0]), *LAYOUTS)
+        layouts = LAYOUTS[:1] if backwards else (chosen.get(name, LAYOUTS[0]), *LAYOUTS)
         report.comparisons[name] = pair.compare(name, layouts)
         if report.comparisons[name].yours.shape != pair.right.shape:
             shape = to_layout(pair.right, pair.kind, manifest["layout"]).shape
             report.findings.append(f"{name} has shape {pair.yours.shape}, wanted {shape}")
     explain(reports, expected, cases, backwards or {})
-    notes = [f"{', '.join(n)}: recognised as {layout}" for layout, n in chosen.items() if layout != manifest["layout"]]
+    other = [name for name, layout in chosen.items() if layout != manifest["layout"]]
+    notes = [f"{', '.join(other)}: recognised as {chosen[other[0]]}"] if other else []
     return Sweep(manifest["of"], reports, manifest["cases"], notes, [key for key in wanted if key not in results])
 
 
@@ -116,24 +116,16 @@ class Pair:
 
 
 def choose_layouts(pairs):
-    """Return {layout: [names]}: for each name the layout in which most of its entries agree, over all cases.
-
-    Where layouts tie, as they do for an array that is wrong in each, the layout of most other names is taken.
-    """
+    """Return {name: layout}: that in which most entries agree, over all cases; where they tie, as in most names."""
     votes = {}
     for key, pair in pairs.items():
         own = votes.setdefault(key.split("/")[2], dict.fromkeys(LAYOUTS, 0))
         for layout in LAYOUTS:
-            yours = pair.arranged(layout)
-            if yours is not None:
+            if (yours := pair.arranged(layout)) is not None:
                 with numpy.errstate(invalid="ignore"):
                     own[layout] += int((abs(yours - pair.right) <= pair.tolerance).sum())
-    total = {layout: sum(own[layout] == max(own.values()) > 0 for own in votes.values()) for layout in LAYOUTS}
-    chosen = {}
-    for name, own in votes.items():
-        best = max(LAYOUTS, key=lambda layout, own=own: (own[layout], total[layout]))
-        chosen.setdefault(best, []).append(name)
-    return chosen
+    most = {layout: sum(own[layout] == max(own.values()) > 0 for own in votes.values()) for layout in LAYOUTS}
+    return {name: max(LAYOUTS, key=lambda layout, own=own: (own[layout], most[layout])) for name, own in votes.items()}
 
 
 # ---- causes ----------------------------------------------------------------------------------------------
@@ -161,12 +153,6 @@ def contexts(case, report, expected):
     given = tuple(name for name in given if not name.startswith("running_"))
     args = tuple(held[name] for name in given)
     gradients = [f"d{name}" for name in given]
-    if case.loss:
-        if "dx" not in held:
-            gradients = [f"d_{name.removesuffix('_logits')}" for name in given]  # d_real, d_fake, d_logits
-        loss = lambda *args: numpy.asarray(case.loss(*args)[0])
-        yield context(report, given, gradients, args, numpy.ones(()), held["loss"], loss, of)
-        return
     layer = vectors.loaded(case, held, "float64")
     first, second = adapt.of_layer(layer)[0], adapt.of_layer(layer, second_order=True)[0]
     yield context(report, given, gradients, args, held["dy"], held["y"], lambda *args: first.start(*args)[0], of)
