@@ -192,14 +192,15 @@ class Exam:
 
     def note_kinks(self, comparison, found):
         """List the entries that were skipped, and find fault with those that are not between the slopes, if asked to."""
-        for index in zip(*numpy.nonzero(comparison.skipped), strict=True):
-            place = tuple(int(i) for i in index)
-            self.skipped.append(Skipped(comparison.name, place, float(found.left[index]), float(found.right[index])))
-        if self.kinks == "report" and comparison.outside.any():
-            count, index = comparison.outside.sum(), tuple(int(i[0]) for i in numpy.nonzero(comparison.outside))
-            slopes = f"{found.left[index]:.6g} and {found.right[index]:.6g}"
-            text = f"{count} entries at a kink are not between its slopes, {slopes}, such as {comparison.name}{list(index)}"
-            self.findings.append(f"{text} = {comparison.yours[index]:.6g}")
+        for index in numpy.argwhere(comparison.skipped).tolist():
+            place = tuple(index)
+            self.skipped.append(Skipped(comparison.name, place, float(found.left[place]), float(found.right[place])))
+        outside = numpy.argwhere(comparison.outside).tolist()
+        if self.kinks == "report" and outside:
+            place = tuple(outside[0])
+            text = f"{comparison.name}{outside[0]} = {comparison.yours[place]:.6g} is not between the slopes at its kink,"
+            text = f"{text} {found.left[place]:.6g} and {found.right[place]:.6g}"
+            self.findings.append(text + (f"; and {len(outside) - 1} more" if len(outside) > 1 else ""))
 
 
 class Candidate:

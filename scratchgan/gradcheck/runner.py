@@ -78,27 +78,19 @@ class Runner:
 
 def watch(runner, dy, names):
     """Return the gradients of the first call, and what is wrong with how the code behaves, as a list of sentences."""
-    changed, y, gradients = modified(runner, dy, names)
-    findings = [*changed, *returned(runner, gradients, names, y)]
-    again = runner.start(runner.args)[0]
-    if differs(y, again):
-        text = "forward changes between calls with the same arguments: give it a random generator of a fixed seed"
-        return gradients, [*findings, text]
-    return gradients, findings + remembered(runner, dy, gradients, names)
-
-
-def modified(runner, dy, names):
-    """Return findings about arrays that forward or backward write into, and y and the gradients of that call."""
-    subject, args = runner.subject, runner.args
-    given = [convert(numpy.array(a)) for convert, a in zip(runner.convert, args, strict=True)]
-    raw, tape = subject.start(*given)
+    given = [convert(numpy.array(a)) for convert, a in zip(runner.convert, runner.args, strict=True)]
+    raw, tape = runner.subject.start(*given)
     y = numpy.array(to_host(raw))
-    findings = [f"forward modifies {name}" for name in touched(given, args, names)]
+    findings = [f"forward modifies {name}" for name in touched(given, runner.args, names)]
     upstream = runner.to_device(dy.astype(y.dtype))
     held = [*(to_host(g).copy() for g in given), y, dy.astype(y.dtype)]
     gradients = runner.finish(upstream, tape)
     findings += [f"backward modifies {name}" for name in touched([*given, raw, upstream], held, [*names, "y", "dy"])]
-    return findings, y, gradients
+    findings += returned(runner, gradients, names, y)
+    if differs(y, runner.start(runner.args)[0]):
+        text = "forward changes between calls with the same arguments: give it a random generator of a fixed seed"
+        return gradients, [*findings, text]
+    return gradients, findings + remembered(runner, dy, gradients, names)
 
 
 def touched(arrays, before, names):
@@ -114,11 +106,10 @@ def returned(runner, gradients, names, y):
         findings.append(f"backward returns {len(gradients)} gradients for {len(names)} arguments {', '.join(names)}")
     for i, (name, gradient) in enumerate(zip(names, gradients, strict=False)):
         x = runner.args[i]
-        if i not in runner.floats:
+        if i not in runner.floats or (gradient is None and runner.subject.second_order):
             continue
         if gradient is None:
-            if not runner.subject.second_order:
-                findings.append(f"the gradient of {name} is None")
+            findings.append(f"the gradient of {name} is None")
             continue
         if gradient.shape != x.shape:
             findings.append(f"the gradient of {name} has shape {gradient.shape}, wanted {x.shape}")
@@ -131,24 +122,27 @@ def returned(runner, gradients, names, y):
 
 def remembered(runner, dy, first, names):
     """Return findings about what is left from one call to the next: repeat it, and put another call between."""
-    rng, used = numpy.random.default_rng(2), runner.subject.live()
+    rng, used, fresh = numpy.random.default_rng(2), runner.subject.live(), runner.subject.live()
     other, other_dy = list(runner.args), dy * rng.uniform(0.5, 2, dy.shape).astype(dy.dtype)
     for i in runner.floats[: runner.subject.inputs]:
         other[i] = other[i] * rng.uniform(0.9, 1.1, other[i].shape).astype(other[i].dtype)
     y, once = both(runner, dy, runner.args, used)
     again, twice = both(runner, dy, runner.args, used)
-    changing = unlike(first, once, names) | (set() if differs(y, again) else unlike(first, twice, names))
-    findings = [f"the gradient of {n} changes when the same call is made again{grown(n, names, first, twice)}"
-                for n in names if n in changing]  # fmt: skip
-    if findings or differs(y, again):  # a layer with a random generator of its own draws anew
-        return findings
+    if differs(y, again):  # a layer with a random generator of its own draws anew
+        return []
+    changing = unlike(first, once, names) | unlike(first, twice, names)
+    if changing:
+        doubled = changing - unlike([None if g is None else g + g for g in first], twice, names)
+        text = "changes when the same call is made again"
+        added = ": it is added to the old one"
+        return [f"the gradient of {n} {text}{added if n in doubled else ''}" for n in names if n in changing]
     other_y, elsewhere = both(runner, other_dy, other, used)
-    fresh_y, fresh = both(runner, other_dy, other, runner.subject.live())
-    late = set() if differs(fresh_y, other_y) else unlike(fresh, elsewhere, names)
-    for name, before, after in zip(names, first, elsewhere, strict=False):
-        if before is not None and before.any() and runner.subject.upstream:
-            late |= {name} - unlike([before], [after], [name])
-    findings += [f"the gradient of {n} is stale: it belongs to an earlier call" for n in names if n in late]
+    fresh_y, unspoilt = both(runner, other_dy, other, fresh)
+    late = set() if differs(fresh_y, other_y) else unlike(unspoilt, elsewhere, names)
+    findings = [f"the gradient of {name} is stale: it belongs to an earlier call" for name in names if name in late]
+    moving = {name for name, g in zip(names, first, strict=False) if g is not None and g.any() and runner.subject.upstream}
+    for name in sorted(moving - unlike(first, elsewhere, names)):
+        findings.append(f"the gradient of {name} is stale, or a constant: other arguments and another dy give the same")
     if runner.subject.interleaves:
         own = runner.subject.live()
         y, tape = runner.start(runner.args, own)
@@ -163,15 +157,6 @@ def both(runner, dy, args, subject):
     """Return y and the gradients of one forward and its backward."""
     y, tape = runner.start(args, subject)
     return y, runner.finish(dy.astype(y.dtype), tape, subject)
-
-
-def grown(name, names, first, twice):
-    """Return a remark if a gradient has become a multiple of what it was."""
-    before, after = first[names.index(name)], twice[names.index(name)]
-    with numpy.errstate(all="ignore"):
-        ratio = numpy.median(after / before) if before.shape == after.shape and before.any() else 0
-    whole = abs(ratio - round(float(ratio))) < 1e-6 and ratio > 1.5 if numpy.isfinite(ratio) else False
-    return f": it is added to the old one (now {ratio:.0f} times as large)" if whole else ""
 
 
 def unlike(first, second, names):
