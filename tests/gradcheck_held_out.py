@@ -6,6 +6,7 @@ them, `python tests/gradcheck_held_out.py` prints what is found.
 
 import numpy as np
 from gradcheck_held_out_course import COURSE
+from gradcheck_held_out_fresh import FRESH
 
 rng = np.random.default_rng(2026)
 draw = lambda *shape: rng.standard_normal(shape)
@@ -233,21 +234,23 @@ HELD_OUT = [
 
 def outcome(case):
     """Return (report, whether a right kind is among the first two causes)."""
-    from scratchgan.gradcheck import check
+    from scratchgan.gradcheck import check, check_second
 
-    _, forward, backward, args, names, kinds = case
-    report = check(forward, backward, args, names=tuple(names.split()), seed=1)
+    _, forward, backward, args, names, kinds, *second = case
+    kinds = set(kinds.split()) if isinstance(kinds, str) else kinds
+    report = (check_second if second else check)(forward, backward, args, names=tuple(names.split()), seed=1)
     causes = [cause.kind for cause in report.causes[:2]]
     causes += ["accumulated" for finding in report.findings if "added to the old one" in finding]
     return report, bool(kinds & set(causes))
 
 
 if __name__ == "__main__":
-    found = 0
-    for case in [*HELD_OUT, *COURSE]:
-        report, right = outcome(case)
-        found += right
-        print(f"{'found ' if right else 'missed'} {report.overall} {case[0]}")
-        for cause in report.causes[:2]:
-            print(f"         {cause.kind}: {cause.text}")
-    print(f"{found} of {len([*HELD_OUT, *COURSE])} held-out bugs get their cause among the first two")
+    for title, cases in (("other layers", HELD_OUT), ("course work", COURSE), ("fresh", FRESH)):
+        found = 0
+        for case in cases:
+            report, right = outcome(case)
+            found += right
+            print(f"{'found ' if right else 'missed'} {report.overall} {case[0]}")
+            for cause in report.causes[:2]:
+                print(f"         {cause.kind}: {cause.text}")
+        print(f"{title}: {found} of {len(cases)} bugs get their cause among the first two")

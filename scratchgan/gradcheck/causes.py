@@ -21,10 +21,10 @@ PROJECTED = (rules_gradient.infinite, rules_gradient.zero, rules_gradient.scaled
 RULES = (
     *PROJECTED, rules_gradient.exchanged, rules_gradient.shaped, rules_gradient.rearranged, rules_gradient.summed,
     rules_factor.passed_on, rules_gradient.clipped, rules_call.accumulated, rules_call.upstream, rules_factor.hidden,
-    rules_residual.bends, rules_call.linear, rules_call.repaired, rules_call.arguments, rules_factor.factors,
-    rules_factor.slopes, rules_factor.terms, rules_call.cross_terms, rules_call.overwritten, rules_residual.statistics, rules_residual.another,
+    rules_residual.second_order, rules_call.linear, rules_call.repaired, rules_call.arguments, rules_factor.slopes,
+    rules_factor.factors, rules_factor.terms, rules_call.cross_terms, rules_call.overwritten, rules_residual.statistics, rules_residual.another,
     rules_residual.singular, rules_residual.softmax_sum, rules_gradient.scaled_per_axis, rules_factor.two_sided, rules_residual.confined,
-    rules_call.inactive,
+    rules_call.inactive, rules_call.shrunk,
 )  # fmt: skip
 
 

@@ -68,8 +68,11 @@ def epsilon(x, xhat, axes, centre):
     c = x - centre * x.mean(axes, keepdims=True)
     squared = (c * c).sum(axes, keepdims=True) / (xhat * xhat).sum(axes, keepdims=True)  # var + eps
     eps = squared - (c * c).mean(axes, keepdims=True)
-    alike = numpy.all(numpy.abs(eps - numpy.median(eps)) <= 1e-9 * squared) and numpy.median(eps) > -1e-9 * squared.max()
-    return max(float(numpy.median(eps)), 0.0) if alike and numpy.allclose(c / numpy.sqrt(squared), xhat, rtol=1e-7) else None
+    least, most = -1e-9 * squared.max(), numpy.inf if eps.size > 1 else 0.01 * squared.max()  # of one, any eps would do
+    found = float(numpy.median(eps))
+    if not (least < found < most and numpy.all(numpy.abs(eps - found) <= 1e-9 * squared)):
+        return None
+    return max(found, 0.0) if numpy.allclose(c / numpy.sqrt(squared), xhat, rtol=1e-7) else None
 
 
 def broken_norms(context, x, gamma, shape, axes, eps, centre):
@@ -111,17 +114,17 @@ def weigh(context, g, x, axes, eps, centre, sums):
     yours = numpy.asarray(context.comparisons[context.names[0]].yours, float).reshape(x.shape)
     plain, *others = (norm_gradient(g, x, axes, eps, centre, m, v, sums=sums) for m, v in ((0, 0), (1, 0), (0, 1)))
     paths = numpy.stack([(other - plain).reshape(-1) for other in others], 1)
-    weights = numpy.linalg.lstsq(paths, (yours - plain).reshape(-1), rcond=None)[0]
-    return numpy.round(weights, 7) if centre else (0.0, weights[1])
+    paths[:, 0] *= centre
+    return numpy.round(numpy.linalg.lstsq(paths, (yours - plain).reshape(-1), rcond=None)[0], 7)
 
 
 def misweighted(context, g, x, axes, eps, centre, over):
     """Return (kind, text, gradient) of the gradient with its two paths as often as they seem to be in yours."""
     mean, variance = weigh(context, g, x, axes, eps, centre, axes)
     gradient = norm_gradient(g, x, axes, eps, centre, mean, variance).reshape(context.args[0].shape)
-    said = [f"lacks the {name} path: the {name} {over} depends on x" if weight == 0 else
-            f"has the {name} path {over} {weight:.6g} times" if weight != right else ""
-            for name, weight, right in (("mean", mean, centre), ("variance", variance, 1))]  # fmt: skip
+    said = ["" if weight == wanted else f"lacks the {name} path: the {name} {over} depends on x" if weight == 0 else
+            f"has the {name} path {over} {weight:.6g} times"
+            for name, weight, wanted in (("mean", mean, centre), ("variance", variance, 1))]  # fmt: skip
     kind = "statistics" if all(said) else "mean-path" if said[0] else "variance-path"
     return kind, " and ".join(filter(None, said)), gradient
 

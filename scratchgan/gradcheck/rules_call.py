@@ -219,16 +219,48 @@ def repaired(e):
                 return
 
 
+def compared(e, args, key):
+    """Return your gradient and the right one, at the sampled entries, for other arguments."""
+    right = numpy.tensordot(e.jacobian(args, None, key), e.dy, e.dy.ndim)
+    return e.call_backward(e.dy, args).reshape(-1)[e.sample()], right
+
+
 def inactive(e):
-    """Your backward is right where all arguments are positive: what is wrong is the other side of a hidden kink."""
+    """Your backward is right where arguments are positive, or one is negative: the other side of a kink is wrong."""
     if not e.same_shape or e.index is None:
         return
-    args = [numpy.abs(a) if a.dtype.kind == "f" else a for a in map(numpy.asarray, e.context.args)]
-    right = numpy.tensordot(e.jacobian(args, None, "positive"), e.dy, e.dy.ndim)
-    yours, size = e.call_backward(e.dy, args).reshape(-1)[e.sample()], numpy.max(numpy.abs(right))
-    if size > 1e-3 * e.scale and numpy.allclose(yours, right, rtol=1e-6, atol=1e-7 * size):
-        text = "is right where all arguments are positive: the mask of a hidden ReLU, or another negative side, is missing"
-        yield "derivative-missing", text, False
+    args = [numpy.asarray(a) for a in e.context.args]
+    positive = [numpy.abs(a) if a.dtype.kind == "f" else a for a in args]
+    text = "is right where all arguments are positive: the mask of a hidden ReLU, or another negative side, is missing"
+    tries = [("derivative-missing", text, positive)]
+    for i, (name, a) in enumerate(zip(e.context.names, args, strict=True)):
+        text = f"is right where {name} is negative: the other side, where a mask belongs, is wrong"
+        tries += [("mask-missing", text, [*args[:i], -positive[i], *args[i + 1 :]])] if a.dtype.kind == "f" else []
+    for number, (kind, text, changed) in enumerate(tries):
+        yours, right = compared(e, changed, ("sides", number))
+        size = numpy.max(numpy.abs(right))
+        if size > 1e-3 * e.scale and numpy.allclose(yours, right, rtol=1e-6, atol=1e-7 * size):
+            yield kind, text, False
+            return
+
+
+def shrunk(e):
+    """For very small arguments your gradient is the right one times what is known of derivatives at 0."""
+    if not e.same_shape or e.index is None:
+        return
+    small = [1e-3 * a if numpy.asarray(a).dtype.kind == "f" else a for a in e.context.args]
+    yours, right = compared(e, small, "small")
+    factor = yours @ right / (right @ right)
+    if not numpy.max(numpy.abs(yours - factor * right)) <= 1e-3 * numpy.max(numpy.abs(right)):
+        return
+    for value, kind, text in (
+        (1, "derivative-missing", "the derivative of a hidden tanh, or another that is 1 at 0, is missing, or a branch"),
+        (4, "derivative-missing", "the derivative of a hidden sigmoid is missing"),
+        (2, "derivative-missing", "the derivative of a hidden softplus is missing"),
+        (3, "derivative-wrong", "a hidden sigmoid has the derivative of a tanh, 1 - y^2"),
+    ):
+        if abs(factor - value) < 1e-3:
+            yield kind, f"is {value} times the right one for very small arguments: {text}", False
 
 
 def overwritten(e):

@@ -46,7 +46,8 @@ def slopes(e):
     if not e.same_shape or e.dy.shape != e.right.shape or not pointwise(e):
         return
     with numpy.errstate(all="ignore"):
-        for text, values in expressions(e.x, e.y).items():
+        values = expressions(e.x, e.y)
+        for text, values in [*values.items(), *((f"-({text})", -v) for text, v in values.items())]:
             for side, region in (("", None), (" where x < 0", e.x < 0), (" where x > 0", e.x > 0)):
                 guess = e.dy * values if region is None else numpy.where(region, e.dy * values, e.right)
                 if (exact := e.explains(guess)) is not None:

@@ -168,13 +168,17 @@ def intervals(e):
                 yield "margin", f"where {name} lies from {low:.4g} to {high:.4g}: a bound or a margin is misplaced", region
 
 
-def bends(e):
-    """Second order: the part of dW that comes from the bend, x^T S where the bend at x is S W^T, is missing."""
-    x, first = e.context.args[1:2], e.context.comparisons.get(e.context.names[1]) if len(e.context.names) > 1 else None
-    if not e.context.second_order or e.index < 2 or first is None or numpy.ndim(x[0]) != 2 or e.right.ndim != 2:
+def second_order(e):
+    """Of dx = G W^T: dW lacks the term ddx^T G, or that of the bend, x^T S where the bend at x is S W^T."""
+    if not e.context.second_order or e.index < 2 or not e.same_shape or not e.x.ndim == e.y.ndim == e.dy.ndim == 2:
         return
-    if e.same_shape and first.numeric.shape == x[0].shape and x[0].shape[1] == e.x.shape[0]:
-        missing, bend = -e.residual @ e.x.T, x[0].T @ first.numeric
+    first, x = e.context.comparisons.get(e.context.names[1]), numpy.asarray(e.context.args[1])
+    for G in (numpy.asarray(e.context.args[0]), numpy.linalg.lstsq(e.x, e.y.T, rcond=None)[0].T):
+        if (e.y.shape[1], G.shape[1]) == e.x.shape and e.explains(e.right - e.dy.T @ G):
+            text = "lacks the parameter term, ddx^T times what W^T is multiplied by: backward depends on W itself, too"
+            yield "parameter-term", text, True
+    if first is not None and first.numeric.shape == x.shape and x.ndim == 2 and x.shape[1] == e.x.shape[0]:
+        missing, bend = -e.residual @ e.x.T, x.T @ first.numeric
         scale = numpy.max(numpy.abs(bend))
         if scale > 0 and numpy.max(numpy.abs(missing - bend)) < 1e-6 * scale:
             yield "bend", "lacks the bend's part: what the layers above send back is not sent into this one", True

@@ -74,6 +74,6 @@ def expressions(x, y):
         "1 - x^2": 1 - x**2, "1 - y^2": 1 - y**2, "1 + x^2": 1 + x**2, "1 + y^2": 1 + y**2,
         "x (1 - x)": x * (1 - x), "y (1 - y)": y * (1 - y), "exp(x)": numpy.exp(x), "exp(-x)": numpy.exp(-x),
         "exp(y)": numpy.exp(y), "1 / x": 1 / x, "1 / y": 1 / y, "sqrt(x)": numpy.sqrt(x), "2 x": 2 * x,
-        "sigmoid(x)": sigmoid(x), "tanh(x)": numpy.tanh(x), "cos(x)": numpy.cos(x), "sin(x)": numpy.sin(x),
+        "sigmoid(x)": sigmoid(x), "sigmoid(-x)": sigmoid(-x), "tanh(x)": numpy.tanh(x), "cos(x)": numpy.cos(x), "sin(x)": numpy.sin(x),
         "1 / x^2": 1 / x**2, "y / x": y / x, "1 where x > 0": 1.0 * (x > 0), "0": 0 * x,
     }  # fmt: skip
