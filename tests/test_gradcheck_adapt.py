@@ -24,14 +24,15 @@ x, W, b = rng.standard_normal((4, 3)), rng.standard_normal((3, 2)), rng.standard
 def test_plain_functions_a_cache_a_loss_and_a_value_with_its_gradients():
     report = check(lambda x, W: x @ W, lambda dy, x, W: (dy @ W.T, x.T @ dy), (x, W))
     assert report.verdict == {"x": AGREE, "W": AGREE}  # named as the function names them
-    cached = check(lambda x, w, b: (x @ w + b, (x, w, b)), lambda dy, cache: (dy @ cache[1].T, cache[0].T @ dy, dy.sum(0)),
-                   (x, W, b))  # fmt: skip
+    backward = lambda dy, cache: (dy @ cache[1].T, cache[0].T @ dy, dy.sum(0))
+    cached = check(lambda x, w, b: (x @ w + b, (x, w, b)), backward, (x, W, b))
     assert cached.verdict == {"x": AGREE, "w": AGREE, "b": AGREE}
     assert check(lambda w: (w**3).sum(), lambda w: 3 * w**2, W).ok
     assert check(lambda *w: sum((v**3).sum() for v in w), lambda *w: tuple(3 * v**2 for v in w), (W, b)).ok
     assert check(lambda w: ((w**3).sum(), 3 * w**2), None, W).ok
     assert check(lambda w: ((w**3).sum(), 2 * w**2), None, W).overall == WRONG
-    assert check(lambda x, y: ((x - y) ** 2).mean(), lambda dy, x, y: dy * (x - y) / 2, (W[0], b), only=["x"]).overall == WRONG
+    halved = check(lambda x, y: ((x - y) ** 2).mean(), lambda dy, x, y: dy * (x - y) / 2, (W[0], b), only=["x"])
+    assert halved.overall == WRONG
 
 
 def test_integers_are_passed_on_and_a_dict_of_gradients_is_in_order():

@@ -31,7 +31,8 @@ def check(
 
 
 def check_second(
-    backward, double_backward=None, args=None, *, names=None, only=None, seed=0, kinks="skip", directions=None, like=None
+    backward, double_backward=None, args=None, *,
+    names=None, only=None, seed=0, kinks="skip", directions=None, like=None
 ):  # fmt: skip
     """Check second order: double_backward is the derivative of the map (dy, x, w) -> dx that backward computes.
 

@@ -70,7 +70,7 @@ class Kinks:
     """By how much the slopes of the two sides differ, seen with ever smaller steps.
 
     Their difference at a step h, the bend, is b + a h + ...: b is 0 unless there is a kink, and twice a bend less the
-    one before it is b, but for h^2. It has to stay the same from step to step, and above the noise. A jump's bends grow.
+    one before is b, but for h^2. It has to stay the same from step to step, and above the noise. A jump's bends grow.
     """
 
     def __init__(self):
@@ -152,7 +152,7 @@ class Probe:
         return 2 * float(numpy.sqrt(numpy.sum((self.dy * drowned) ** 2))) / self.scale
 
     def sharpen(self, found, rounding):
-        """Replace values by those of a complex step, exact to rounding, if every one agrees with what was `found`.
+        """Replace values by those of a complex step, exact to rounding, if every one agrees with what was found.
 
         Alone, a complex step is silently wrong for abs, conj or real. rounding: the relative size of f's noise.
         """

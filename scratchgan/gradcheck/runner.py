@@ -140,8 +140,8 @@ def remembered(runner, dy, first, names):
     fresh_y, unspoilt = both(runner, other_dy, other, fresh)
     late = set() if differs(fresh_y, other_y) else unlike(unspoilt, elsewhere, names)
     findings = [f"the gradient of {name} is stale: it belongs to an earlier call" for name in names if name in late]
-    moving = {name for name, g in zip(names, first, strict=False) if g is not None and g.any() and runner.subject.upstream}
-    for name in sorted(moving - unlike(first, elsewhere, names)):
+    moving = {name for name, g in zip(names, first, strict=False) if g is not None and g.any()}
+    for name in sorted(moving - unlike(first, elsewhere, names)) if runner.subject.upstream else ():
         findings.append(f"the gradient of {name} is stale, or a constant: other arguments and another dy give the same")
     if runner.subject.interleaves:
         own = runner.subject.live()
