@@ -175,8 +175,8 @@ class Exam:
         checked = resolved & ~found.kink
         if self.kinks == "fail":
             checked |= found.kink & ~inside
-        numbers = candidate.values, found.value, found.error, checked, AGREE, tolerance, found.kink, found.kink & ~inside
-        comparison = Comparison(candidate.name, *numbers)
+        numbers = found.value, found.error, checked, AGREE, tolerance, found.kink, found.kink & ~inside
+        comparison = Comparison(candidate.name, candidate.values, *numbers)
         if candidate.misshapen is not None and self.directions is None:
             comparison.yours = candidate.misshapen
         unresolved = numpy.sum(~checked & ~found.kink)
