@@ -18,7 +18,7 @@ class Operation:
 
 @dataclass
 class Bug:
-    """A broken backward: `wrong[name](dy, *args)` takes the place of the right gradient. text: "is ..." or "has ..."."""
+    """A broken backward: `wrong[name](dy, *args)` takes the place of the right gradient. text: "is ..." or so."""
 
     operation: Operation
     kind: str

@@ -1,7 +1,6 @@
-"""Planted bugs of spectral normalisation, of branches, and of the second order: double backwards, gradient penalties."""
+"""Planted bugs of spectral normalisation, of branches, and of the second order: double backwards, penalties."""
 
 import numpy
-
 from gradcheck_bugs import Bug, Operation
 
 # ---- spectral and weight normalisation -------------------------------------------------------------------
@@ -20,13 +19,18 @@ def spectral():
         return g / sigma - path * uv * (g * W).sum() / sigma**2
 
     operation = Operation(
-        "spectral normalisation", ("x", "W"),
+        "spectral normalisation",
+        ("x", "W"),
         make=lambda rng: (rng.standard_normal((5, 4)), rng.standard_normal((4, 3))),
         forward=lambda x, W: x @ W / numpy.linalg.norm(W, 2),
         backward=lambda dy, x, W: (dy @ W.T / parts(W)[1], dW(dy, x, W)),
-    )  # fmt: skip
+    )
     bugs = [
-        ("detached", "takes sigma for a constant: its derivative is detached", {"W": lambda dy, x, W: dW(dy, x, W, False)}),
+        (
+            "detached",
+            "takes sigma for a constant: its derivative is detached",
+            {"W": lambda dy, x, W: dW(dy, x, W, False)},
+        ),
         ("scale", "is not divided by sigma", {"x": lambda dy, x, W: dy @ W.T}),
         ("scale", "is not divided by sigma", {"W": lambda dy, x, W: dW(dy, x, W) * parts(W)[1]}),
     ]
@@ -37,12 +41,12 @@ def weight_norm():
     """y = x (W / |W|), |W| over all entries."""
     size = lambda W: numpy.sqrt((W * W).sum())
     operation = Operation(
-        "weight normalisation", ("x", "W"),
+        "weight normalisation",
+        ("x", "W"),
         make=lambda rng: (rng.standard_normal((5, 4)), rng.standard_normal((4, 3))),
         forward=lambda x, W: x @ W / size(W),
-        backward=lambda dy, x, W: (
-            dy @ W.T / size(W), x.T @ dy / size(W) - W * (x.T @ dy * W).sum() / size(W) ** 3),
-    )  # fmt: skip
+        backward=lambda dy, x, W: (dy @ W.T / size(W), x.T @ dy / size(W) - W * (x.T @ dy * W).sum() / size(W) ** 3),
+    )
     return [Bug(operation, "norm-path", "takes |W| for a constant", {"W": lambda dy, x, W: x.T @ dy / size(W)})]
 
 
@@ -53,11 +57,12 @@ def residual():
     """y = x + tanh(x W)."""
     slope = lambda x, W: 1 - numpy.tanh(x @ W) ** 2
     operation = Operation(
-        "residual block", ("x", "W"),
+        "residual block",
+        ("x", "W"),
         make=lambda rng: (rng.standard_normal((5, 4)), rng.standard_normal((4, 4))),
         forward=lambda x, W: x + numpy.tanh(x @ W),
         backward=lambda dy, x, W: (dy + (dy * slope(x, W)) @ W.T, x.T @ (dy * slope(x, W))),
-    )  # fmt: skip
+    )
     bugs = [
         ("branch", "drops the skip connection", {"x": lambda dy, x, W: (dy * slope(x, W)) @ W.T}),
         ("branch", "drops the body", {"x": lambda dy, x, W: dy}),
@@ -78,14 +83,17 @@ def two_layers(name="tanh"):
         return dz @ W.T, x.T @ dz, dz.sum(0), f(z).T @ dy
 
     operation = Operation(
-        f"two layers with {name}", ("x", "W", "b", "V"),
+        f"two layers with {name}",
+        ("x", "W", "b", "V"),
         make=lambda rng: tuple(rng.standard_normal(shape) for shape in [(5, 4), (4, 3), (3,), (3, 2)]),
         forward=lambda x, W, b, V: f(x @ W + b) @ V,
         backward=gradients,
-    )  # fmt: skip
+    )
     missing = lambda i: lambda *args: gradients(*args, slope=lambda z: 1.0)[i]
     at_output = lambda i: lambda *args: gradients(*args, slope=lambda z: slope(f(z)))[i]
-    bugs = [("derivative-missing", f"lacks the derivative of {name}", {"x": missing(0), "W": missing(1), "b": missing(2)})]
+    bugs = [
+        ("derivative-missing", f"lacks the derivative of {name}", {"x": missing(0), "W": missing(1), "b": missing(2)})
+    ]
     if name == "tanh":
         wrong = {"x": at_output(0), "W": at_output(1), "b": at_output(2)}
         bugs.append(("derivative-at-output", f"takes the derivative of {name} at the output", wrong))
@@ -102,11 +110,13 @@ def double_tanh():
     slope = lambda x: 1 - numpy.tanh(x) ** 2
     bend = lambda dy, g, x: -2 * numpy.tanh(x) * slope(x) * g * dy
     operation = Operation(
-        "tanh, second order", ("g", "x"), second_order=True,
+        "tanh, second order",
+        ("g", "x"),
+        second_order=True,
         make=lambda rng: (rng.standard_normal((4, 3)), rng.standard_normal((4, 3))),
         forward=lambda g, x: slope(x) * g,
         backward=lambda dy, g, x: (slope(x) * dy, bend(dy, g, x)),
-    )  # fmt: skip
+    )
     bugs = [
         ("bend", "is 0: the bend is dropped", {"x": lambda dy, g, x: 0 * x}),
         ("sign", "has the bend's sign wrong", {"x": lambda dy, g, x: -bend(dy, g, x)}),
@@ -118,11 +128,13 @@ def double_tanh():
 def double_dense():
     """dx = g W^T: the backward of a dense layer."""
     operation = Operation(
-        "dense, second order", ("g", "x", "W"), second_order=True,
+        "dense, second order",
+        ("g", "x", "W"),
+        second_order=True,
         make=lambda rng: (rng.standard_normal((5, 3)), rng.standard_normal((5, 4)), rng.standard_normal((4, 3))),
         forward=lambda g, x, W: g @ W.T,
         backward=lambda dy, g, x, W: (dy @ W, numpy.zeros_like(x), dy.T @ g),
-    )  # fmt: skip
+    )
     bugs = [
         ("parameter-term", "is 0: the parameter term is missing", {"W": lambda dy, g, x, W: 0 * W}),
         ("roles", "pairs x, not the gradient of dx, with g", {"W": lambda dy, g, x, W: x.T @ g}),
@@ -141,11 +153,13 @@ def double_two_layers():
         return (up * slope) @ V, S @ W.T, x.T @ S + dy.T @ (slope * (g @ V.T)), (up * slope).T @ g
 
     operation = Operation(
-        "two layers, second order", ("g", "x", "W", "V"), second_order=True,
+        "two layers, second order",
+        ("g", "x", "W", "V"),
+        second_order=True,
         make=lambda rng: tuple(rng.standard_normal(shape) for shape in [(5, 2), (5, 4), (4, 3), (3, 2)]),
         forward=lambda g, x, W, V: ((g @ V.T) * (1 - numpy.tanh(x @ W) ** 2)) @ W.T,
         backward=gradients,
-    )  # fmt: skip
+    )
     flat = lambda i: lambda *args: gradients(*args, bend=0.0)[i]
     bugs = [
         ("bend", "drops the bend", {"W": flat(2)}),
@@ -172,11 +186,12 @@ def penalty():
         return ((numpy.sqrt((g * g).sum(-1)) - 1) ** 2).mean()
 
     operation = Operation(
-        "gradient penalty", ("x", "W", "v"),
+        "gradient penalty",
+        ("x", "W", "v"),
         make=lambda rng: tuple(rng.standard_normal(shape) for shape in [(5, 3), (3, 4), (4,)]),
         forward=forward,
         backward=gradients,
-    )  # fmt: skip
+    )
     changed = lambda i, **options: lambda *args: gradients(*args, **options)[i]
     bugs = [
         ("bend", "drops the bend: right for a ReLU only", {"W": changed(1, bend=0.0), "x": changed(0, bend=0.0)}),

@@ -15,20 +15,40 @@ import numpy
 def bugs():
     """Return every planted bug, on the operations' own shapes."""
     found = [
-        *layers.dense(), *layers.conv(), *layers.conv_transpose(),
-        *layers.norm(), *layers.norm("batch norm of pictures", (0, 1, 2), shape=(3, 4, 2, 3))[:3],
-        *layers.norm("layer norm", (1,), shape=(5, 6))[:3], *layers.norm("layer norm", (1,), shape=(5, 6))[-2:],
+        *layers.dense(),
+        *layers.conv(),
+        *layers.conv_transpose(),
+        *layers.norm(),
+        *layers.norm("batch norm of pictures", (0, 1, 2), shape=(3, 4, 2, 3))[:3],
+        *layers.norm("layer norm", (1,), shape=(5, 6))[:3],
+        *layers.norm("layer norm", (1,), shape=(5, 6))[-2:],
         *layers.norm("instance norm", (1, 2), shape=(3, 4, 3, 2))[:3],
         *layers.norm("instance norm", (1, 2), shape=(3, 4, 3, 2))[-3:],
-    ]  # fmt: skip
+    ]
     for name in pointwise.ACTIVATIONS:
         found += pointwise.activation(name)
-    for family in (pointwise.softmax_layer, pointwise.cross_entropy, pointwise.binary_cross_entropy, pointwise.hinge,
-                   pointwise.squared_error, pointwise.embedding, pointwise.dropout, pointwise.pooling):  # fmt: skip
+    for family in (
+        pointwise.softmax_layer,
+        pointwise.cross_entropy,
+        pointwise.binary_cross_entropy,
+        pointwise.hinge,
+        pointwise.squared_error,
+        pointwise.embedding,
+        pointwise.dropout,
+        pointwise.pooling,
+    ):
         found += family()
     found += pointwise.pooling("mean")
-    for family in (second.spectral, second.weight_norm, second.residual, second.two_layers, second.double_tanh,
-                   second.double_dense, second.double_two_layers, second.penalty):  # fmt: skip
+    for family in (
+        second.spectral,
+        second.weight_norm,
+        second.residual,
+        second.two_layers,
+        second.double_tanh,
+        second.double_dense,
+        second.double_two_layers,
+        second.penalty,
+    ):
         found += family()
     return found + second.two_layers("ReLU")
 
@@ -49,7 +69,9 @@ def plant(bug, seed=0):
         upstream.append(numpy.array(dy))
         return bug.backward(dy, *args)
 
-    report = (check_second if operation.second_order else check)(operation.forward, backward, args, names=names, seed=seed)
+    report = (check_second if operation.second_order else check)(
+        operation.forward, backward, args, names=names, seed=seed
+    )
     if WRONG not in report.verdict.values():
         return report.overall, [], []
     y = numpy.asarray(operation.forward(*args))

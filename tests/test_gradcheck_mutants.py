@@ -1,10 +1,10 @@
-"""Planted bugs are called WRONG and get their cause; bugs that were not planted mostly, too; correct code never does."""
+"""Planted bugs are called WRONG and get their cause; other bugs mostly do, too; correct code is never called WRONG."""
 
 import re
 from pathlib import Path
 
 import pytest
-from gradcheck_held_out import COURSE, HELD_OUT, outcome
+from gradcheck_held_out import COURSE, FRESH, HELD_OUT, outcome
 from gradcheck_table import bugs, summary, table, tally
 
 from scratchgan.gradcheck import causes
@@ -47,7 +47,7 @@ def test_the_causes_that_were_promised_are_planted():
 
 
 def test_held_out_bugs():
-    cases = [*HELD_OUT, *COURSE]
+    cases = [*HELD_OUT, *COURSE, *FRESH]
     outcomes = {case[0]: outcome(case) for case in cases}
     assert [name for name, (report, _) in outcomes.items() if report.overall != "WRONG"] == []
     missed = [name for name, (_, right) in outcomes.items() if not right]

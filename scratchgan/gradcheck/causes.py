@@ -18,12 +18,14 @@ SECONDS = 5.0  # for all rules together
 MOST = 6  # causes that are returned
 
 PROJECTED = (rules_gradient.infinite, rules_gradient.zero, rules_gradient.scaled)  # hold for projections as well
+MISSHAPEN = (rules_gradient.exchanged, rules_gradient.shaped)
 RULES = (
-    *PROJECTED, rules_gradient.exchanged, rules_gradient.shaped, rules_gradient.rearranged, rules_gradient.summed,
+    *PROJECTED, rules_gradient.exchanged, rules_gradient.rearranged, rules_gradient.summed,
     rules_factor.passed_on, rules_gradient.clipped, rules_call.accumulated, rules_call.upstream, rules_factor.hidden,
     rules_residual.second_order, rules_call.linear, rules_call.repaired, rules_call.arguments, rules_factor.slopes,
-    rules_factor.factors, rules_factor.terms, rules_call.cross_terms, rules_call.overwritten, rules_residual.statistics, rules_residual.another,
-    rules_residual.singular, rules_residual.softmax_sum, rules_gradient.scaled_per_axis, rules_factor.two_sided, rules_residual.confined,
+    rules_factor.factors, rules_factor.terms, rules_call.cross_terms, rules_call.overwritten, rules_residual.statistics,
+    rules_residual.another, rules_residual.singular, rules_residual.softmax_sum,
+    rules_gradient.scaled_per_axis, rules_factor.two_sided, rules_residual.confined,
     rules_call.inactive, rules_call.shrunk,
 )  # fmt: skip
 
@@ -48,7 +50,7 @@ def diagnose(context, bank=True):
 
 def findings(e, known):
     """Return (kind, text, exact) of every rule that has something to say of one argument."""
-    rules = PROJECTED if e.projected else (lambda e: explained(e, known), *RULES)
+    rules = PROJECTED if e.projected else (lambda e: explained(e, known), *RULES) if e.same_shape else MISSHAPEN
     found = []
     with numpy.errstate(all="ignore"):
         for rule in (*rules, rules_residual.located):

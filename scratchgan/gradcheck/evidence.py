@@ -1,4 +1,4 @@
-"""Evidence: what the rules of `causes.py` compare, for one argument: your gradient, the right one, and those of changed calls."""
+"""Evidence: what the rules compare, for one argument: your gradient, the right one, and those of changed calls."""
 
 import itertools
 import time
@@ -33,7 +33,8 @@ class Evidence:
         self.same_shape = self.yours.shape == self.right.shape
         self.error = numpy.broadcast_to(numpy.asarray(comparison.error, float), self.right.shape)
         self.allowed = 0.0 if comparison.tolerance is None else numpy.nan_to_num(comparison.tolerance)
-        self.checked = numpy.broadcast_to(comparison.checked, self.right.shape) & numpy.isfinite(self.right + self.error)
+        self.checked = numpy.broadcast_to(comparison.checked, self.right.shape)
+        self.checked = self.checked & numpy.isfinite(self.right + self.error)
         self.scale = max(numpy.max(numpy.abs(self.right[self.checked]), initial=0), 1e-300)
         if self.same_shape:
             self.checked = self.checked & numpy.isfinite(self.yours)

@@ -35,7 +35,7 @@ def explained(e, known):
 
 
 def norm_gradient(d, x, axes, eps, centre=1, mean=1, variance=1, missing=0, power=1, sums=None, outside=0):
-    """Return the gradient by x of xhat = (x - centre mean) / sqrt(var + eps), over some axes, and what can go wrong in it."""
+    """Return the gradient by x of xhat = (x - centre mean) / sqrt(var + eps), or what can go wrong in it."""
     sums, count = sums or axes, x.size // numpy.sum(x, axes).size
     c = x - centre * x.mean(axes, keepdims=True)
     v = (c * c).sum(axes, keepdims=True) / (count - missing)
@@ -45,7 +45,7 @@ def norm_gradient(d, x, axes, eps, centre=1, mean=1, variance=1, missing=0, powe
 
 
 def normalisations(context, args):
-    """y = gamma xhat + beta, with gamma and beta, if any, along the last axis, the second, or all that are not samples."""
+    """y = gamma xhat + beta, with gamma and beta, if any, along the last axis or the second, or of any shape."""
     x, y = args[0].astype(float), context.y
     for channel in {x.ndim - 1, 1}:
         along = [1] * x.ndim
@@ -174,12 +174,12 @@ def gradient_penalties(context, args):
         for centre in (1, 0):
             g = (slope * v.reshape(-1)) @ W.T  # (N, D)
             size = numpy.sqrt((g * g).sum(-1, keepdims=True))
-            factor = context.y / ((size - centre) ** 2).mean()
-            plain = penalty_gradients(x, W, v, b, slope, curve, 2 * factor * context.dy * (size - centre) / len(x) * g / size)
-            comparison = context.comparisons[context.names[-1]]
-            if not numpy.allclose(plain(1, 1)[-1], comparison.numeric, rtol=1e-5, atol=1e-7 * numpy.max(abs(comparison.numeric))):
+            ddx = 2 * context.dy * context.y / ((size - centre) ** 2).mean() * (size - centre) / len(x) * g
+            plain = penalty_gradients(x, W, v, b, slope, curve, ddx / size)
+            right = context.comparisons[context.names[-1]].numeric
+            if not numpy.allclose(plain(1, 1)[-1], right, rtol=1e-5, atol=1e-7 * numpy.max(abs(right))):
                 continue
-            off = penalty_gradients(x, W, v, b, slope, curve, 2 * factor * context.dy * (size - centre) / len(x) * g)
+            off = penalty_gradients(x, W, v, b, slope, curve, ddx)
             for kind, text, gradients in (
                 ("bend", f"drops the bend: the {name} itself varies with its input", plain(0, 1)),
                 ("parameter-term", "lacks the parameter term: the backward depends on the parameter, too", plain(1, 0)),
@@ -190,7 +190,7 @@ def gradient_penalties(context, args):
 
 
 def penalty_gradients(x, W, v, b, slope, curve, ddx):
-    """Return a function of (bend, direct) that gives the penalty's gradients, ddx being that by g; 0 leaves a part out."""
+    """Return a function of (bend, direct) that gives a penalty's gradients from that by g; 0 leaves a part out."""
 
     def gradients(bend, direct):
         S = bend * curve * v.reshape(-1) * (ddx @ W)  # the gradient of z = x W + b

@@ -8,12 +8,12 @@ import itertools
 
 import numpy
 
-from scratchgan.gradcheck.slopes import inverses, slope_factors
+from scratchgan.gradcheck.slopes import inverses, sigmoid, slope_factors, softmax
 
 
 def accumulated(e):
     """Your backward called twice gives more the second time."""
-    if not e.same_shape or not numpy.any(e.right):
+    if not numpy.any(e.right):
         return
     first, second = e.call_backward(e.dy), e.call_backward(e.dy)
     growth = numpy.max(numpy.abs(second - first - e.right)[e.checked], initial=0)
@@ -25,24 +25,23 @@ def accumulated(e):
 
 def linear(e):
     """Every backward is linear in dy: this one is not."""
-    if not e.same_shape:
-        return
     once, again, nothing = e.call_backward(e.dy), e.call_backward(2 * e.dy), e.call_backward(0 * e.dy)
     size = numpy.max(numpy.abs(once), initial=0)
     if numpy.array_equal(again, once) and numpy.any(once):
         yield "upstream-ignored", "is the same for another upstream gradient: dy is ignored (taken for ones?)", True
     elif numpy.max(numpy.abs(nothing), initial=0) > 1e-9 * size and e.explains(e.right + nothing) is not None:
-        if numpy.max(numpy.abs(nothing - e.x * (nothing * e.x).sum() / (e.x * e.x).sum())) < 1e-6 * numpy.max(numpy.abs(nothing)):
+        multiple = e.x * (nothing * e.x).sum() / (e.x * e.x).sum()
+        if numpy.max(numpy.abs(nothing - multiple)) < 1e-6 * numpy.max(numpy.abs(nothing)):
             yield "decay", f"has a multiple of {e.name} in it that does not come from dy: a weight decay?", True
         else:
-            yield "accumulated", "has a term that does not come from dy: an old gradient, or one of something else", True
+            yield "accumulated", "has a term that does not come from dy: an old gradient, it is added to?", True
     elif numpy.max(numpy.abs(again - 2 * once), initial=0) > 1e-6 * size:
         yield "nonlinear", "is not linear in dy: clipped, normalised, squared, or masked by dy's sign", False
 
 
 def upstream(e):
     """The right gradient, but of another upstream gradient."""
-    if not e.same_shape or not e.dy.size > 1:
+    if not e.dy.size > 1:
         return
     for kind, text, guess in itertools.chain(other_upstreams(e), dropped_upstreams(e), slopes_at_output(e)):
         if numpy.shape(guess) == e.dy.shape and not numpy.array_equal(guess, e.dy):
@@ -67,7 +66,7 @@ def other_upstreams(e):
             for move in (1, -1):
                 moved = shift(dy, chosen[0], move)
                 moved = moved if count == 1 else shift(moved, chosen[1], move)
-                text = f"is right for a dy shifted by {move} along axis {', '.join(map(str, chosen))}: padding off by one"
+                text = f"is right for a dy shifted by {move} along axes {chosen}: padding off by one"
                 yield "shifted", text, moved
     for axis in axes:
         if dy.shape[axis] > 1:
@@ -82,7 +81,7 @@ def other_upstreams(e):
     for a, b in itertools.combinations(axes, 2):
         if dy.shape[a] == dy.shape[b]:
             yield "transposed", f"is right for a dy with its axes {a} and {b} exchanged", dy.swapaxes(a, b)
-        yield "transposed", "is right for a dy that is reshaped instead of transposed", dy.swapaxes(a, b).reshape(dy.shape)
+        yield "transposed", "is right for a dy reshaped instead of transposed", dy.swapaxes(a, b).reshape(dy.shape)
 
 
 def slopes_at_output(e):
@@ -102,15 +101,16 @@ def dropped_upstreams(e):
         for text, mask in (("first", kept == 0), ("last", kept == size - 1)):
             if size > 1:
                 yield whole, f"uses the {text} of {size} along axis {axis} of dy only", dy * mask
-        for text, mask in (("last", kept < size - 1), ("first", kept > 0), ("first and last", (kept > 0) & (kept < size - 1))):
+        inner = (kept > 0) & (kept < size - 1)
+        for text, mask in (("last", kept < size - 1), ("first", kept > 0), ("first and last", inner)):
             if size > 2:
                 kind = "sample-dropped" if axis == 0 else "stride-tail"
-                yield kind, f"drops the {text} along axis {axis} of dy (a border, or a tail that the stride leaves)", dy * mask
+                yield kind, f"drops the {text} along axis {axis} of dy (a border, or a stride's tail)", dy * mask
     for a, b in itertools.combinations(range(1, dy.ndim), 2):
         for text, kept in (("last", slice(0, -1)), ("first", slice(1, None))):
             mask = numpy.zeros_like(dy)
             mask[tuple(kept if axis in (a, b) else slice(None) for axis in range(dy.ndim))] = 1
-            text = f"drops the {text} along axes {a} and {b} of dy (a border, or a tail that the stride leaves)"
+            text = f"drops the {text} along axes {a} and {b} of dy (a border, or a stride's tail)"
             yield "stride-tail", text, dy * mask
     for name, ids in zip(e.context.names, e.context.args, strict=True):
         ids = numpy.asarray(ids)
@@ -125,7 +125,7 @@ def dropped_upstreams(e):
 
 def arguments(e):
     """The right gradient, but at other arguments: a transposed weight, an output for an input, a factor left out."""
-    if not e.same_shape or e.context.forward is None:
+    if e.context.forward is None:
         return
     args = [numpy.asarray(a) for a in e.context.args]
     masked = not numpy.any(e.wrong & (e.right != 0))  # only a mask is missing: changed arguments would mislead
@@ -161,18 +161,19 @@ def other_arguments(e, i, a):
     """Yield (kind, text, array) for arrays that take the place of argument i by mistake."""
     name = e.context.names[i]
     binary = numpy.all((a == 0) | (a == 1))
-    kind, text = ("mask-missing", f"leaves the mask {name} out") if binary else ("argument-ignored", f"leaves {name} out")
-    yield kind, f"{text}: it is right for {name} of ones", numpy.ones_like(a)
+    kind, what = ("mask-missing", "the mask ") if binary else ("argument-ignored", "")
+    yield kind, f"leaves {what}{name} out: it is right for {name} of ones", numpy.ones_like(a)
     if a.shape == e.y.shape and i == e.index:
         yield "derivative-at-output", "takes the derivative at the output instead of the input", e.y
     axes = range(a.ndim)
     for pair in itertools.combinations(axes, 2):
         if a.shape[pair[0]] == a.shape[pair[1]]:
-            yield "transposed", f"is right for a {name} with its axes {pair} exchanged: W for its transpose", a.swapaxes(*pair)
+            text = f"is right for {name} with its axes {pair} exchanged: W for its transpose"
+            yield "transposed", text, a.swapaxes(*pair)
     if a.ndim:
         for count in (2, 1, 3):
             for flipped in itertools.combinations(axes, count):
-                text = f"is right for a {name} flipped along axes {flipped}: the kernel is not flipped (or flipped twice)"
+                text = f"is right for {name} flipped along axes {flipped}: the kernel is not flipped (or flipped twice)"
                 yield "flipped", text, numpy.flip(a, flipped)
         for axis in axes[1:] if a.ndim > 2 else ():
             for move in (1, -1):
@@ -186,15 +187,14 @@ def other_arguments(e, i, a):
     yield "abs", f"is right for |{name}|", numpy.abs(a)
     yield "mixed", f"is right for a {name} whose samples are moved by one", numpy.roll(a, 1, 0)
     if a.ndim > 1:
-        z = numpy.exp(a - a.max(-1, keepdims=True))
-        yield "softmax-twice", f"is right for a softmax of {name}: softmax is applied twice", z / z.sum(-1, keepdims=True)
+        yield "softmax-twice", f"is right for a softmax of {name}: softmax is applied twice", softmax(a)
     with numpy.errstate(all="ignore"):
-        yield "sigmoid-twice", f"is right for a sigmoid of {name}: sigmoid is applied twice", 1 / (1 + numpy.exp(-a))
+        yield "sigmoid-twice", f"is right for a sigmoid of {name}: sigmoid is applied twice", sigmoid(a)
         yield "inverted", f"is right for 1 / {name}: a quotient for a product", 1 / a
     if numpy.any(numpy.trunc(a)):
         yield "dtype", f"is right for a {name} rounded to integers", numpy.trunc(a)
     if e.index != i:
-        yield "argument-ignored", f"is right for {name} of zeros: its part in the gradient is left out", numpy.zeros_like(a)
+        yield "argument-ignored", f"is right for {name} of zeros: its part is left out", numpy.zeros_like(a)
 
 
 def shift(a, axis, move):
@@ -206,12 +206,12 @@ def shift(a, axis, move):
 
 def repaired(e):
     """Your backward is right once dy is multiplied by something that it forgets."""
-    if not e.same_shape or not e.dy.size > 1:
+    if not e.dy.size > 1:
         return
-    positive, nonzero = e.y > 0, e.y != 0
-    masks = [("derivative-missing", "becomes right when dy is 0 where y <= 0: the ReLU's derivative is missing", positive)]
-    masks += [("mask-missing", "becomes right when dy is 0 where y is 0: a mask is missing", nonzero)]
-    for kind, text, mask in masks:
+    for kind, text, mask in (
+        ("derivative-missing", "becomes right when dy is 0 where y <= 0: the ReLU's derivative is missing", e.y > 0),
+        ("mask-missing", "becomes right when dy is 0 where y is 0: a mask is missing", e.y != 0),
+    ):
         if not mask.all() and mask.any() and e.checked.any():
             repaired = e.call_backward(e.dy * mask)
             if numpy.all(numpy.abs(repaired - e.right)[e.checked] <= e.tolerance()[e.checked]):
@@ -227,8 +227,6 @@ def compared(e, args, key):
 
 def inactive(e):
     """Your backward is right where arguments are positive, or one is negative: the other side of a kink is wrong."""
-    if not e.same_shape or e.index is None:
-        return
     args = [numpy.asarray(a) for a in e.context.args]
     positive = [numpy.abs(a) if a.dtype.kind == "f" else a for a in args]
     text = "is right where all arguments are positive: the mask of a hidden ReLU, or another negative side, is missing"
@@ -246,26 +244,24 @@ def inactive(e):
 
 def shrunk(e):
     """For very small arguments your gradient is the right one times what is known of derivatives at 0."""
-    if not e.same_shape or e.index is None:
-        return
     small = [1e-3 * a if numpy.asarray(a).dtype.kind == "f" else a for a in e.context.args]
     yours, right = compared(e, small, "small")
     factor = yours @ right / (right @ right)
     if not numpy.max(numpy.abs(yours - factor * right)) <= 1e-3 * numpy.max(numpy.abs(right)):
         return
     for value, kind, text in (
-        (1, "derivative-missing", "the derivative of a hidden tanh, or another that is 1 at 0, is missing, or a branch"),
-        (4, "derivative-missing", "the derivative of a hidden sigmoid is missing"),
-        (2, "derivative-missing", "the derivative of a hidden softplus is missing"),
-        (3, "derivative-wrong", "a hidden sigmoid has the derivative of a tanh, 1 - y^2"),
+        (1, "derivative-missing", "that of a hidden tanh, or another that is 1 at 0, is missing, or a branch"),
+        (4, "derivative-missing", "that of a hidden sigmoid is missing"),
+        (2, "derivative-missing", "that of a hidden softplus is missing"),
+        (3, "derivative-wrong", "a hidden sigmoid has that of a tanh, 1 - y^2"),
     ):
         if abs(factor - value) < 1e-3:
-            yield kind, f"is {value} times the right one for very small arguments: {text}", False
+            yield kind, f"is {value} times the right one for very small arguments: of derivatives, {text}", False
 
 
 def overwritten(e):
     """Of the terms that each entry is the sum of, one for each place in y, only the last, or the first, is there."""
-    if not e.same_shape or not e.y.ndim:
+    if not e.y.ndim:
         return
     terms, axes = e.jacobian() * e.dy, range(1, e.dy.ndim + 1)  # (entries, *y.shape)
     for count in range(e.dy.ndim):
@@ -281,7 +277,7 @@ def overwritten(e):
 
 def cross_terms(e):
     """Entries of the Jacobian are dropped: only those that join equal positions, or equal samples, are kept."""
-    if not e.same_shape or e.x.ndim == 0:
+    if e.x.ndim == 0:
         return
     if e.x.shape == e.y.shape == e.dy.shape and (exact := e.explains(e.along(e.dy))) is not None:
         yield "transposed", "is J dy instead of J^T dy: the Jacobian is not transposed (an order not undone)", exact
@@ -297,7 +293,7 @@ def cross_terms(e):
         guess = (e.jacobian() * same).reshape(len(same), -1) @ e.dy.reshape(-1)
         if (exact := e.explains_sample(guess)) is not None:
             if len(axes) > 1:
-                yield "diagonal", "is the diagonal of the Jacobian times dy: the terms between entries are missing", exact
+                yield "diagonal", "is the diagonal of the Jacobian times dy: terms between entries are missing", exact
             else:
                 yield "cross-terms", f"lacks the terms between different indices of axis {axes[0]}", exact
             return

@@ -18,7 +18,7 @@ def pointwise(e):
 
 def passed_on(e):
     """dy itself: a skip connection's part alone, or without it; a product with one factor taken for a constant."""
-    if not e.same_shape or e.dy.shape != e.right.shape or not e.dy.ndim:
+    if e.dy.shape != e.right.shape or not e.dy.ndim:
         return
     with numpy.errstate(all="ignore"):
         share = e.dy * e.y / e.x
@@ -43,11 +43,11 @@ def passed_on(e):
 
 def slopes(e):
     """A pointwise function whose slope is another expression of x and y, on all entries or on one side of 0."""
-    if not e.same_shape or e.dy.shape != e.right.shape or not pointwise(e):
+    if e.dy.shape != e.right.shape or not pointwise(e):
         return
     with numpy.errstate(all="ignore"):
-        values = expressions(e.x, e.y)
-        for text, values in [*values.items(), *((f"-({text})", -v) for text, v in values.items())]:
+        plus = expressions(e.x, e.y)
+        for text, values in [*plus.items(), *((f"-({text})", -v) for text, v in plus.items())]:
             for side, region in (("", None), (" where x < 0", e.x < 0), (" where x > 0", e.x > 0)):
                 guess = e.dy * values if region is None else numpy.where(region, e.dy * values, e.right)
                 if (exact := e.explains(guess)) is not None:
@@ -57,7 +57,7 @@ def slopes(e):
 
 def terms(e):
     """One term of a sum of expressions of x is missing, there twice, or another: dy times a residual in x alone."""
-    if not e.same_shape or e.x.shape != e.right.shape or e.right.size < 4 or e.dy.shape not in ((), e.right.shape):
+    if e.right.size < 4 or e.dy.shape not in ((), e.right.shape):
         return
     values = {"a constant": numpy.ones_like(e.right), **expressions(e.x, e.x)}
     bases = {text: e.dy * v for text, v in values.items() if "y" not in text and numpy.all(numpy.isfinite(v))}
@@ -78,8 +78,6 @@ def terms(e):
 
 def factors(e):
     """The right gradient times an expression of x: a derivative that is missing, or taken twice."""
-    if not e.same_shape or e.x.shape != e.right.shape or e.x.dtype.kind != "f":
-        return
     with numpy.errstate(all="ignore"):
         s, t, p = 1 / (1 + numpy.exp(-e.x)), numpy.tanh(e.x), numpy.exp(e.x)
         slopes = {"sigmoid": s * (1 - s), "tanh": 1 - t * t, "exp": p}
@@ -98,8 +96,6 @@ def factors(e):
 
 def two_sided(e):
     """Another constant factor on either side of 0: a slope on the wrong side."""
-    if not e.same_shape:
-        return
     for name, a in ((e.name, e.x), ("y", e.y)):
         if a is None or a.shape != e.right.shape or a.dtype.kind != "f":
             continue
@@ -111,7 +107,7 @@ def two_sided(e):
             guess[region] = e.right[region] * (yours @ right) / (right @ right)
         else:
             if (exact := e.explains(guess)) is not None:
-                text = f"is multiplied by one constant where {name} < 0 and another where {name} > 0: slopes on wrong sides"
+                text = f"is multiplied by one constant where {name} < 0, by another where {name} > 0: wrong slopes"
                 yield "side", text, exact
                 return
 
@@ -125,7 +121,7 @@ def hidden(e):
     matrices = [(k, numpy.asarray(a, float)) for k, a in enumerate(args) if numpy.ndim(a) == 2]
     for (i, x), (j, W) in itertools.permutations(matrices, 2):
         bias = [k for k, b in enumerate(args) if numpy.shape(b) == (W.shape[1],)] if x.shape[1] == W.shape[0] else []
-        if x.shape[1] != W.shape[0] or not e.same_shape:
+        if x.shape[1] != W.shape[0]:
             continue
         if e.y.ndim == 2 and e.index not in (i, j, *bias):
             for b in [numpy.zeros(W.shape[1])] + [args[k] for k in bias]:
@@ -158,13 +154,14 @@ def reaches(e, x, W, i, j):
             e.derivatives["hidden", i, j] = J.reshape(*W.shape, len(x), -1)
         parts = (e.derivatives["hidden", i, j] * e.dy.reshape(len(x), -1)).sum(-1)  # (D, H, N)
         dz = numpy.einsum("nd,dhn->nh", x, parts) / (x * x).sum(1, keepdims=True)
-        return dz if numpy.allclose(numpy.einsum("nd,nh->dhn", x, dz), parts, atol=1e-8 * numpy.max(abs(parts))) else None
+        again = numpy.einsum("nd,nh->dhn", x, dz)
+        return dz if numpy.allclose(again, parts, atol=1e-8 * numpy.max(abs(parts))) else None
     numeric = [e.context.comparisons[e.context.names[k]].numeric for k in (i, j)]
-    for dz, again, right in (
-        (numpy.linalg.pinv(x.T) @ numeric[1], lambda dz: x.T @ dz, numeric[1]),
-        (numeric[0] @ numpy.linalg.pinv(W.T), lambda dz: dz @ W.T, numeric[0]),
+    rank = numpy.linalg.matrix_rank
+    for dz, again, right, unique in (
+        (numpy.linalg.pinv(x.T) @ numeric[1], lambda dz: x.T @ dz, numeric[1], rank(x) == len(x)),
+        (numeric[0] @ numpy.linalg.pinv(W.T), lambda dz: dz @ W.T, numeric[0], rank(W) == W.shape[1]),
     ):
-        unique = numpy.linalg.matrix_rank(x) == len(x) if right is numeric[1] else numpy.linalg.matrix_rank(W) == W.shape[1]
         if unique and numpy.allclose(again(dz), right, atol=1e-7 * numpy.max(numpy.abs(right))):
             return dz
     return None

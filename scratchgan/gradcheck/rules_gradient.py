@@ -11,26 +11,24 @@ import numpy
 def infinite(e):
     """Not finite."""
     bad = numpy.count_nonzero(~numpy.isfinite(e.yours))
-    if e.same_shape and bad:
+    if bad:
         yield "not-finite", f"is not finite at {bad} of {e.yours.size} entries: a 0 / 0, or a log or root of 0?", False
 
 
 def zero(e):
     """Nothing arrives: the gradient is 0 where it should not be."""
-    if not e.same_shape or numpy.any(e.yours[e.checked]) or not e.gain > 0:
+    if numpy.any(e.yours[e.checked]) or not e.gain > 0:
         return
     if e.context.second_order and e.index is not None and e.index >= 1:
         if e.index == 1:
             yield "bend", "is 0: the bend is dropped (backward itself varies with the input, by f''(x) dy ddx)", True
         else:
             yield "parameter-term", "is 0: the parameter term is missing (backward depends on the parameter too)", True
-    yield "detached", "is 0: no path leads from the output to this argument (detached, overwritten, or never added)", True
+    yield "detached", "is 0: no path leads from the output to this argument (detached, overwritten, never added)", True
 
 
 def scaled(e):
     """Every entry is multiplied by one number: a sign, a forgotten or an extra mean, a 2."""
-    if not e.same_shape:
-        return
     ours, right = e.yours[e.checked], e.right[e.checked]
     if not numpy.any(ours) or not numpy.any(right):
         return
@@ -65,7 +63,7 @@ def factor_text(e, factor):
 
 
 def products_of_dimensions(e, number):
-    """Return the products of dimensions, of one array, that are a number: "x.shape[0] * x.shape[2]", the shortest first."""
+    """Return products of dimensions of one array that are a number, such as "x.shape[0] * x.shape[2]"."""
     found = {}
     arrays = [*zip(e.context.names, e.context.args, strict=True), ("y", e.y)]
     for count in range(1, 5):
@@ -96,7 +94,7 @@ def norm_of_an_argument(e, factor):
 
 def scaled_per_axis(e):
     """Every slice is multiplied by a number of its own, such as a gamma that was left out."""
-    if not e.same_shape or e.right.ndim < 2:
+    if e.right.ndim < 2:
         return
     with numpy.errstate(all="ignore"):
         ratio = numpy.where(e.checked & (e.right != 0), e.yours / e.right, numpy.nan)
@@ -111,7 +109,7 @@ def scaled_per_axis(e):
         for name, a in zip(e.context.names, e.context.args, strict=True):
             a = numpy.asarray(a, float)
             if a.size == factors.size:
-                for power, verb in ((-1, "left out"), (1, "multiplied in once too often"), (-2, "divided by, not times")):
+                for power, verb in ((-1, "left out"), (1, "once too often"), (-2, "divided by, not times")):
                     with numpy.errstate(all="ignore"):
                         if numpy.allclose(factors.reshape(-1), a.reshape(-1) ** power, rtol=1e-6, atol=0):
                             yield "argument-ignored", f"has its factor {name} {verb}", exact
@@ -122,8 +120,6 @@ def scaled_per_axis(e):
 
 def shaped(e):
     """The shape is wrong: a sum over a broadcast axis is missing, or there is one too many, or axes are exchanged."""
-    if e.same_shape:
-        return
     e_right, yours = e.right, e.yours
     shapes = f"shape {yours.shape} instead of {e_right.shape}"
     for count in range(1, yours.ndim + 1):
@@ -163,7 +159,7 @@ def listed(axes):
 
 def rearranged(e):
     """The right numbers in other places: transposed, flipped, shifted, reshaped instead of transposed."""
-    if not e.same_shape or e.right.ndim < 1 or e.right.size < 2:
+    if e.right.ndim < 1 or e.right.size < 2:
         return
     axes = range(e.right.ndim)
     for order in itertools.permutations(axes):
@@ -178,7 +174,7 @@ def rearranged(e):
         for flipped in itertools.combinations(axes, count):
             if (exact := e.explains(numpy.flip(e.right, flipped))) is not None:
                 kind = "order" if flipped == (0,) and e.right.ndim < 3 else "flipped"
-                yield kind, f"is flipped along axis {listed(flipped)} (a kernel that is flipped, or not, wrongly)", exact
+                yield kind, f"is flipped along axis {listed(flipped)}: a kernel that is flipped wrongly, or not", exact
                 return
     yield from shifted(e)
     yield from misplaced(e)
@@ -195,7 +191,7 @@ def misplaced(e):
                 shape = [n for a, m in enumerate(e.right.shape) for n in ((m // size, size) if a in axes else (m,))]
                 inner = tuple(axis + i + 1 for i, axis in enumerate(axes))
                 if near(e, e.yours.reshape(shape).sum(inner), e.right.reshape(shape).sum(inner)):
-                    text = f"goes to the wrong entries of its windows: its sums over blocks of {size} along axes {axes} are right"
+                    text = f"goes to wrong entries of windows: sums over blocks of {size} along axes {axes} are right"
                     yield "wrong-place", text, True
                     return
 
@@ -228,8 +224,6 @@ def moved(e):
 
 def summed(e):
     """The right gradient summed or averaged over an axis, and broadcast back."""
-    if not e.same_shape:
-        return
     for count in range(1, e.right.ndim + 1):
         for axes in itertools.combinations(range(e.right.ndim), count):
             if all(e.right.shape[a] > 1 for a in axes):
@@ -244,19 +238,17 @@ def exchanged(e):
     """The gradient of another argument."""
     for name, other in e.context.comparisons.items():
         right = numpy.asarray(other.numeric)
-        if name != e.name and right.shape == e.yours.shape and e.same_shape:
-            if (exact := e.explains(right)) is not None:
-                yield "exchanged", f"is the gradient of {name}: two gradients are exchanged", exact
-            elif (exact := e.explains(e.right + right)) is not None:
-                yield "exchanged", f"has the gradient of {name} added to it", exact
-        elif name != e.name and not e.same_shape and right.shape == e.yours.shape and near(e, e.yours, right):
-            yield "exchanged", f"is the gradient of {name}: two gradients are exchanged", True
+        if name == e.name or right.shape != e.yours.shape:
+            continue
+        exact = e.explains(right) if e.same_shape else near(e, e.yours, right) or None
+        if exact is not None:
+            yield "exchanged", f"is the gradient of {name}: two gradients are exchanged", exact
+        elif (exact := e.explains(e.right + right)) is not None:
+            yield "exchanged", f"has the gradient of {name} added to it", exact
 
 
 def clipped(e):
     """Cut at a bound, or rounded to another type."""
-    if not e.same_shape:
-        return
     ours = e.yours[e.checked]
     bound = numpy.max(numpy.abs(ours), initial=0)
     if bound and numpy.count_nonzero(numpy.isclose(numpy.abs(ours), bound, rtol=1e-12)) > 1:

@@ -17,7 +17,7 @@ def multiple(residual, basis, axes):
 
 def statistics(e):
     """A path through a mean, a variance, a norm or a sum is missing: the residual follows its derivative."""
-    if not e.same_shape or e.x.shape != e.right.shape or e.x.dtype.kind != "f" or not e.checked.all():
+    if e.x.dtype.kind != "f" or not e.checked.all():
         return
     for grouped in groupings(e.right.shape):
         for axes in axes_of(grouped, 3):  # the largest first, which leave the fewest multiples to be fitted
@@ -49,9 +49,9 @@ def paths(e, shape, axes):
 
 
 def softmax_sum(e):
-    """A hidden softmax p of q k^T: what the path through its sum lacks is, row by row, a multiple of p k; p^T q for k."""
+    """A hidden softmax p of q k^T: its path through the sum is, row by row, a multiple of p k; for k of p^T q."""
     matrices = [(i, numpy.asarray(a, float)) for i, a in enumerate(e.context.args) if numpy.ndim(a) == 2]
-    for (i, q), (j, a) in itertools.permutations(matrices if e.same_shape else [], 2):
+    for (i, q), (j, a) in itertools.permutations(matrices, 2):
         for k, residual in ((a, e.residual), (a.T, e.residual.T)):
             for scale in (1, k.shape[1] ** -0.5) if q.shape[1] == k.shape[1] and e.index in (i, j) else ():
                 p = softmax(scale * q @ k.T)
@@ -69,7 +69,7 @@ def softmax_sum(e):
 
 def another(e):
     """The residual is a multiple of another argument, such as a target that is not subtracted."""
-    if not e.same_shape or e.right.size < 3:
+    if e.right.size < 3:
         return
     for name, a in zip(e.context.names, e.context.args, strict=True):
         a = numpy.asarray(a)
@@ -83,7 +83,7 @@ def another(e):
 
 def singular(e):
     """The residual is a multiple of u v^T, the derivative of the largest singular value."""
-    if not e.same_shape or e.x.ndim < 2 or e.x.shape != e.right.shape or e.x.dtype.kind != "f":
+    if e.x.ndim < 2:
         return
     W = e.x.reshape(-1, e.x.shape[-1])
     if min(W.shape) > 1:
@@ -91,19 +91,20 @@ def singular(e):
         direction = numpy.outer(u[:, 0], vt[0]).reshape(e.x.shape)
         axes = tuple(range(e.x.ndim))
         if (exact := e.explains(e.right + multiple(e.residual, direction, axes))) is not None:
-            text = f"is off by a multiple of u v^T: the largest singular value of {e.name} is detached, taken for a constant"
+            text = f"is off by a multiple of u v^T: the largest singular value of {e.name} is detached"
             yield "detached", text, exact
 
 
 def confined(e):
     """Only some entries are wrong: those of a border, a tail, all samples but the first, one side of a kink."""
-    if not e.same_shape or e.right.size < 4 or not e.wrong.any():
+    if e.right.size < 4 or not e.wrong.any():
         return
     for kind, text, region in itertools.chain(masked_regions(e), places(e), sides(e), intervals(e)):
         inside, outside = region & e.checked, ~region & e.checked
         if not (inside.any() and outside.any()) or numpy.any(e.wrong & outside):
             continue
-        if numpy.count_nonzero(e.wrong & inside) < 0.7 * numpy.count_nonzero(inside & ((e.right != 0) | (e.yours != 0))):
+        matter = inside & ((e.right != 0) | (e.yours != 0))
+        if numpy.count_nonzero(e.wrong & inside) < 0.7 * numpy.count_nonzero(matter):
             continue
         yours, right = e.yours[e.wrong], e.right[e.wrong]
         factor = yours @ right / max(right @ right, 1e-300)
@@ -132,7 +133,7 @@ def places(e):
                     first = numpy.logical_or.reduce([grid[a] < width for a in axes])
                     where = f"of axis {', '.join(map(str, axes))}"
                     many = "" if width == 1 else f"{width} "
-                    yield "stride-tail", f"in the last {many}rows {where}: a tail that the stride leaves, or a crop", last
+                    yield "stride-tail", f"in the last {many}rows {where}: a tail of the stride, or a crop", last
                     yield "border", f"in the first {many}rows {where}: a border, padding off by one", first
                     yield "border", f"in the first and last {many}rows {where}: a border, padding", first | last
     for axis in range(e.right.ndim):
@@ -155,7 +156,7 @@ def sides(e):
 
 
 def intervals(e):
-    """Yield (kind, text, region) for wrong entries that are neighbours when sorted by a value, unlikely to be so by chance."""
+    """Yield (kind, text, region) for wrong entries that are neighbours, not by chance, when sorted by a value."""
     values = {e.name: e.x, f"|{e.name}|": numpy.abs(e.x), "y": e.y}
     for name, a in zip(e.context.names, e.context.args, strict=True):
         if name != e.name and numpy.shape(a) == e.x.shape:
@@ -165,12 +166,13 @@ def intervals(e):
             low, high = v[e.wrong].min(), v[e.wrong].max()
             region, count, size = (v >= low) & (v <= high), int(e.wrong.sum()), e.right.size
             if 10 * len(values) * (size - count + 1) < math.comb(size, count):
-                yield "margin", f"where {name} lies from {low:.4g} to {high:.4g}: a bound or a margin is misplaced", region
+                text = f"where {name} is from {low:.4g} to {high:.4g}: a bound or a margin is misplaced"
+                yield "margin", text, region
 
 
 def second_order(e):
     """Of dx = G W^T: dW lacks the term ddx^T G, or that of the bend, x^T S where the bend at x is S W^T."""
-    if not e.context.second_order or e.index < 2 or not e.same_shape or not e.x.ndim == e.y.ndim == e.dy.ndim == 2:
+    if not e.context.second_order or e.index < 2 or not e.x.ndim == e.y.ndim == e.dy.ndim == 2:
         return
     first, x = e.context.comparisons.get(e.context.names[1]), numpy.asarray(e.context.args[1])
     for G in (numpy.asarray(e.context.args[0]), numpy.linalg.lstsq(e.x, e.y.T, rcond=None)[0].T):

@@ -18,13 +18,17 @@ def softplus(z):
 
 FUNCTIONS = {  # name: (f, f'(z, y), f''(z, y), inverse or None)
     "tanh": (numpy.tanh, lambda z, y: 1 - y**2, lambda z, y: -2 * y * (1 - y**2), numpy.arctanh),
-    "sigmoid": (sigmoid, lambda z, y: y * (1 - y), lambda z, y: y * (1 - y) * (1 - 2 * y), lambda y: numpy.log(y / (1 - y))),
-    "softplus": (softplus, lambda z, y: sigmoid(z), lambda z, y: sigmoid(z) * (1 - sigmoid(z)), lambda y: numpy.log(numpy.expm1(y))),
+    "sigmoid": (sigmoid, lambda z, y: y * (1 - y), lambda z, y: y * (1 - y) * (1 - 2 * y),
+                lambda y: numpy.log(y / (1 - y))),
+    "softplus": (softplus, lambda z, y: sigmoid(z), lambda z, y: sigmoid(z) * (1 - sigmoid(z)),
+                 lambda y: numpy.log(numpy.expm1(y))),
     "exp": (numpy.exp, lambda z, y: y, lambda z, y: y, numpy.log),
     "square": (numpy.square, lambda z, y: 2 * z, lambda z, y: 2 + 0 * z, None),
     "ReLU": (lambda z: numpy.maximum(z, 0), lambda z, y: 1.0 * (z > 0), lambda z, y: 0 * z, None),
-    **{f"LeakyReLU of slope {a}": (lambda z, a=a: numpy.where(z > 0, z, a * z), lambda z, y, a=a: numpy.where(z > 0, 1, a),
-                                   lambda z, y: 0 * z, None) for a in (0.01, 0.1, 0.2)},
+    **{f"LeakyReLU of slope {a}": (
+        lambda z, a=a: numpy.where(z > 0, z, a * z), lambda z, y, a=a: numpy.where(z > 0, 1, a),
+        lambda z, y: 0 * z, None)
+       for a in (0.01, 0.1, 0.2)},
 }  # fmt: skip
 
 MISTAKES = {  # name: what is taken for f' by mistake, as (text, function of z and y)
@@ -74,6 +78,7 @@ def expressions(x, y):
         "1 - x^2": 1 - x**2, "1 - y^2": 1 - y**2, "1 + x^2": 1 + x**2, "1 + y^2": 1 + y**2,
         "x (1 - x)": x * (1 - x), "y (1 - y)": y * (1 - y), "exp(x)": numpy.exp(x), "exp(-x)": numpy.exp(-x),
         "exp(y)": numpy.exp(y), "1 / x": 1 / x, "1 / y": 1 / y, "sqrt(x)": numpy.sqrt(x), "2 x": 2 * x,
-        "sigmoid(x)": sigmoid(x), "sigmoid(-x)": sigmoid(-x), "tanh(x)": numpy.tanh(x), "cos(x)": numpy.cos(x), "sin(x)": numpy.sin(x),
+        "sigmoid(x)": sigmoid(x), "sigmoid(-x)": sigmoid(-x), "tanh(x)": numpy.tanh(x),
+        "cos(x)": numpy.cos(x), "sin(x)": numpy.sin(x),
         "1 / x^2": 1 / x**2, "y / x": y / x, "1 where x > 0": 1.0 * (x > 0), "0": 0 * x,
     }  # fmt: skip
