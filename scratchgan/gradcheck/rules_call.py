@@ -34,7 +34,7 @@ def linear(e):
         if numpy.max(numpy.abs(nothing - multiple)) < 1e-6 * numpy.max(numpy.abs(nothing)):
             yield "decay", f"has a multiple of {e.name} in it that does not come from dy: a weight decay?", True
         else:
-            yield "accumulated", "has a term that does not come from dy: an old gradient, it is added to?", True
+            yield "accumulated", "has a term that does not come from dy: an old gradient that it is added to?", True
     elif numpy.max(numpy.abs(again - 2 * once), initial=0) > 1e-6 * size:
         yield "nonlinear", "is not linear in dy: clipped, normalised, squared, or masked by dy's sign", False
 
