@@ -23,46 +23,26 @@ SMALL = EVERY[:3]  # for exponentials and norms of weights, which leave the rang
 def controls(seed=0):
     """Yield (name, forward, backward, args, names) of correct backwards."""
     chosen = [
-        (layers.dense(), EVERY),
-        (layers.conv(), EVERY),
-        (layers.conv(1, 2), SMALL),
-        (layers.conv_transpose(), EVERY),
-        (layers.norm(), EVERY),
-        (layers.norm("layer norm", (1,), shape=(5, 6)), EVERY),
+        (layers.dense(), EVERY), (layers.conv(), EVERY), (layers.conv(1, 2), SMALL), (layers.conv_transpose(), EVERY),
+        (layers.norm(), EVERY), (layers.norm("layer norm", (1,), shape=(5, 6)), EVERY),
         (layers.norm("instance norm", (1, 2), shape=(3, 4, 3, 2)), EVERY),
         *[(pointwise.activation(name), EVERY) for name in ("tanh", "ReLU", "LeakyReLU 0.2")],
         *[(pointwise.activation(name), SMALL) for name in ("sigmoid", "softplus", "ELU", "SiLU")],
-        (pointwise.softmax_layer(), SMALL),
-        (pointwise.cross_entropy(), SMALL),
-        (pointwise.binary_cross_entropy(), SMALL),
-        (pointwise.hinge(), EVERY),
-        (pointwise.squared_error(), EVERY),
-        (pointwise.embedding(), EVERY),
-        (pointwise.dropout(), EVERY),
-        (pointwise.pooling(), EVERY),
-        (pointwise.pooling("mean"), EVERY),
-        (second.spectral(), SMALL),
-        (second.weight_norm(), SMALL),
-        (second.residual(), EVERY),
-        (second.two_layers("ReLU"), EVERY),
-        (second.two_layers(), SMALL),
-        (second.double_tanh(), EVERY),
-        (second.double_dense(), SMALL),
-        (second.double_two_layers(), SMALL),
+        (pointwise.softmax_layer(), SMALL), (pointwise.cross_entropy(), SMALL),
+        (pointwise.binary_cross_entropy(), SMALL), (pointwise.hinge(), EVERY), (pointwise.squared_error(), EVERY),
+        (pointwise.embedding(), EVERY), (pointwise.dropout(), EVERY), (pointwise.pooling(), EVERY),
+        (pointwise.pooling("mean"), EVERY), (second.spectral(), SMALL), (second.weight_norm(), SMALL),
+        (second.residual(), EVERY), (second.two_layers("ReLU"), EVERY), (second.two_layers(), SMALL),
+        (second.double_tanh(), EVERY), (second.double_dense(), SMALL), (second.double_two_layers(), SMALL),
         (second.penalty(), SMALL[:2]),
-    ]
+    ]  # fmt: skip
     for bugs, variants in chosen:
         operation = bugs[0].operation
         for variant in variants:
             args = operation.make(numpy.random.default_rng([seed, 1]))
             args = tuple(VARIANTS[variant](a) if a.dtype.kind == "f" else a for a in args)
-            yield (
-                f"{operation.name}, {variant}",
-                operation.forward,
-                operation.backward,
-                args,
-                operation.names[: len(args)],
-            )
+            names = operation.names[: len(args)]
+            yield f"{operation.name}, {variant}", operation.forward, operation.backward, args, names
     for name, f, derivative, x in kinked():
         yield name, f, lambda dy, x, derivative=derivative: (derivative(x) * dy,), (x,), ("x",)
 
