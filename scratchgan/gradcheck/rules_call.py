@@ -247,7 +247,8 @@ def shrunk(e):
     small = [1e-3 * a if numpy.asarray(a).dtype.kind == "f" else a for a in e.context.args]
     yours, right = compared(e, small, "small")
     factor = yours @ right / (right @ right)
-    if not numpy.max(numpy.abs(yours - factor * right)) <= 1e-3 * numpy.max(numpy.abs(right)):
+    alike = numpy.max(numpy.abs(yours - factor * right)) <= 1e-3 * numpy.max(numpy.abs(right))
+    if not alike or e.explains(factor * e.right) is not None:  # a constant factor is no derivative's doing
         return
     for value, kind, text in (
         (1, "derivative-missing", "that of a hidden tanh, or another that is 1 at 0, is missing, or a branch"),

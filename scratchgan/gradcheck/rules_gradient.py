@@ -77,7 +77,7 @@ def products_of_dimensions(e, number):
 
 
 def norm_of_an_argument(e, factor):
-    """Return a text if a factor is a norm of an argument or its inverse: a division by it was left out or added."""
+    """Return a text if a factor, or 1 / factor, is a norm of an argument: a division by it was left out or added."""
     for name, array in zip(e.context.names, e.context.args, strict=True):
         a = numpy.asarray(array, float)
         norms = {"norm": numpy.sqrt((a**2).sum())}
@@ -86,9 +86,10 @@ def norm_of_an_argument(e, factor):
         if a.size == 1:
             norms = {"value": abs(a.reshape(-1)[0])}
         for text, value in norms.items():
-            for power, verb in ((1, "not divided by"), (-1, "divided once too often by")):
-                if value > 0 and abs(value - 1) > 1e-6 and abs(factor - value**power) < 1e-6 * factor:
-                    return f"{verb} the {text} of {name}"
+            number = max(factor, 1 / factor)  # what the text names
+            for own, what in ((value, f"the {text} of {name}"), (1 / max(value, 1e-300), f"1 / the {text} of {name}")):
+                if abs(value - 1) > 1e-6 and abs(number - own) < 1e-6 * number:
+                    return what
     return None
 
 
