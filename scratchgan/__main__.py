@@ -11,7 +11,6 @@ commands:
   gradcheck FILE.py:NAME --like REFERENCE     check a layer of your own against ours, over awkward shapes
   vectors NAME --out FILE                     write test vectors of a layer, for code in any language
   verify RESULTS --against FILE               judge results that were computed elsewhere against test vectors
-  doctor                                      look at this machine: what is installed, and what would not work
 
 `python -m scratchgan COMMAND --help` lists the options of a command.
 gradcheck and verify exit with 0 where all agrees, 1 where something is wrong, 2 where that could not be told, and 3
@@ -26,15 +25,11 @@ def main(arguments=None):
         print(USAGE, end="")
         return 0
     try:
-        if command == "doctor":
-            from scratchgan import doctor
-
-            return doctor.main(rest)
         if command in ("gradcheck", "vectors", "verify"):
             from scratchgan.gradcheck.command import COMMANDS
 
             return COMMANDS[command](rest)
-        raise UserError(f"there is no command {command!r}: gradcheck, vectors, verify or doctor (see --help).")
+        raise UserError(f"there is no command {command!r}: gradcheck, vectors or verify (see --help).")
     except UserError as error:
         print(f"scratchgan: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 3

@@ -97,7 +97,7 @@ def test_a_bug_that_needs_a_dilation_is_wrong_in_those_cases_alone(tmp_path, raw
 def test_help_names_every_command(capsys):
     status, out, _ = run(capsys, "--help")
     assert status == 0 and run(capsys)[1] == out
-    for command in ("gradcheck", "vectors", "verify", "doctor"):
+    for command in ("gradcheck", "vectors", "verify"):
         assert command in out
         assert "usage: python -m scratchgan" in run(capsys, command, "--help")[1]
 
