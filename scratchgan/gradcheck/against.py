@@ -55,8 +55,7 @@ def compare(layer, reference, x=None, **settings):
     first, outcomes, problem = references.cases(reference)[0], [], None
     kind = type(first.layer)
     for weights in vectors.LAYOUTS:
-        found = settings_from_shapes(layer, first.layer, weights)
-        found |= settings_from_attributes(layer, first.layer) | settings
+        found = settings_of(layer, first.layer, weights) | settings
         try:
             ours = kind(**found, **({"rng": numpy.random.default_rng(0)} if "rng" in constructor(kind) else {}))
             drawn = drawn_for(ours, first.x) if x is None else numpy.asarray(x, first.x.dtype)
@@ -114,18 +113,8 @@ def called(theirs, ours):
     return theirs.lower() in (ours.lower(), *ALIASES.get(ours, ()))
 
 
-def settings_from_attributes(layer, ours):
-    """Return the arguments of our constructor that a layer has as attributes."""
-    found = {}
-    for name in constructor(type(ours)):
-        value = next((value for n, value in getattr(layer, "__dict__", {}).items() if called(n, name)), None)
-        if name not in NO_MATTER and isinstance(value, int | float | tuple | numpy.integer | numpy.floating):
-            found[name] = value
-    return found
-
-
-def settings_from_shapes(layer, ours, weights):
-    """Return what the shapes of a layer's parameters say, if its weights are in this layout."""
+def settings_of(layer, ours, weights):
+    """Return the arguments of our constructor that a layer's attributes say, or its parameters' shapes in a layout."""
     if hasattr(layer, "named_params"):
         shapes = {name: param.value.shape for name, param in layer.named_params().items()}
     else:
@@ -141,6 +130,10 @@ def settings_from_shapes(layer, ours, weights):
             found["kernel"] = shape[:-2]
     if "gamma" in matched and "channels" in wanted:
         found["channels"] = int(numpy.prod(shapes[matched["gamma"]]))
+    for name in wanted:
+        value = next((value for n, value in getattr(layer, "__dict__", {}).items() if called(n, name)), None)
+        if name not in NO_MATTER and isinstance(value, int | float | tuple | numpy.integer | numpy.floating):
+            found[name] = value
     return found
 
 

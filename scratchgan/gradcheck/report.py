@@ -67,10 +67,8 @@ class Comparison:
             return numpy.where(self.checked, numpy.inf, 0.0)
         tolerance = self.error if self.tolerance is None else self.tolerance
         with numpy.errstate(all="ignore"):
-            difference = numpy.abs(self.yours - self.numeric)
-            ratio = numpy.where(difference == 0, 0, difference / numpy.maximum(tolerance, 1e-300))
-        ratio = numpy.where(numpy.isfinite(self.yours), ratio, numpy.inf)
-        return numpy.where(self.checked, ratio, 0.0)
+            ratio = numpy.abs(self.yours - self.numeric) / numpy.maximum(tolerance, 1e-300)
+        return numpy.where(self.checked, numpy.where(numpy.isfinite(self.yours), ratio, numpy.inf), 0.0)
 
     def wrong(self):
         """Return which entries are wrong, as an array of bool."""
@@ -163,16 +161,10 @@ class Report(Outcome):
         """Return what `to_json` writes."""
         worst = self.worst
         return {
-            "ok": self.ok,
-            "overall": self.overall,
-            "verdict": self.verdict,
-            "worst": None if worst is None else {**vars(worst), "index": list(worst.index)},
-            "causes": [vars(cause) for cause in self.causes],
-            "skipped": [{**s._asdict(), "index": list(s.index)} for s in self.skipped],
-            "findings": self.findings,
-            "title": self.title,
-            "seed": self.seed,
-        }
+            "ok": self.ok, "overall": self.overall, "verdict": self.verdict, "title": self.title, "seed": self.seed,
+            "worst": None if worst is None else vars(worst), "causes": [vars(cause) for cause in self.causes],
+            "skipped": [s._asdict() for s in self.skipped], "findings": self.findings,
+        }  # fmt: skip
 
 
 @dataclass(repr=False)
