@@ -1,0 +1,59 @@
+"""check and check_second: whether gradients written by hand are those of their function."""
+
+import numpy
+
+from scratchgan.gradcheck.adapt import of_layer, subject_of, to_kind_of
+from scratchgan.gradcheck.exam import examine
+
+
+def check(
+    forward, backward=None, args=None, *, names=None, only=None, seed=0, kinks="skip", directions=None, like=None
+):  # fmt: skip
+    """Compare gradients written by hand with numeric ones; return a `Report`. There is no tolerance to choose.
+
+    check(forward, backward, args): y = forward(*args) with backward(dy, *args), or y, cache = forward(*args) with
+    backward(dy, cache), or for a scalar y also backward(*args); backward returns a gradient for each argument.
+    With backward=None, forward returns (value, gradients...). check(layer, x): a layer of scratchgan, or an object
+    with forward, backward and parameters, at the input x; the parameters are checked too.
+
+    args: an array or a tuple of them. Arrays of integers are passed on but not differentiated by.
+    names: of the arguments, for the report; only: the names of those that shall be checked.
+    seed: of the upstream gradient dy = dL/dy, which is random: with ones, much goes unnoticed.
+    kinks: what to do where the slopes of the two sides differ: "skip" such entries, "report" as a finding those whose
+    gradient is not between the slopes, or "fail": call these wrong.
+    directions: a number of random directions in each argument to project gradients on, for large ones; None checks
+    every entry. like: the kind of layer, such as "conv2d", for those that look for the cause.
+    """
+    if kinks not in ("skip", "report", "fail"):
+        raise ValueError(f"kinks is {kinks!r}, wanted 'skip', 'report' or 'fail'")
+    subject, args, names = subject_of(forward, backward, args, names)
+    return examine(subject, args, names, only, seed, kinks, directions, like)
+
+
+def check_second(
+    backward, double_backward=None, args=None, *,
+    names=None, only=None, seed=0, kinks="skip", directions=None, like=None
+):  # fmt: skip
+    """Check second order: double_backward is the derivative of the map (dy, x, w) -> dx that backward computes.
+
+    check_second(backward, double_backward, (dy, x, w)): dx = backward(dy, x, w), or the first of what it returns;
+    double_backward(ddx, dy, x, w) returns the gradients of <ddx, dx> with respect to dy, x and w; None is zero.
+    check_second(layer, x): a layer of scratchgan. The options are those of `check`.
+    """
+    if hasattr(backward, "double_backward"):
+        x = double_backward if args is None else args
+        x = x[0] if isinstance(x, tuple | list) else x
+        subject, parameters = of_layer(backward, second_order=True)
+        dy = numpy.random.default_rng([seed, 0x646479]).standard_normal(backward.forward(x)[0].shape)
+        dy = to_kind_of(x)(dy.astype(x.dtype if x.dtype.kind == "f" else float))
+        args, names = (dy, x, *parameters.values()), names or ("dy", "x", *parameters)
+    else:
+        names = names or ("dy", "x", *[f"w{i}" for i in range(1, len(args) - 1)])[: len(args)]
+        subject, args, names = subject_of(lambda *args: first(backward(*args)), double_backward, args, names)
+        subject.second_order = True
+    return examine(subject, args, names, only, seed, kinks, directions, like)
+
+
+def first(result):
+    """Return dx of what a backward returned."""
+    return result[0] if isinstance(result, tuple | list) else result

@@ -1,0 +1,242 @@
+"""What the checker accepts: functions of several styles, objects of several styles, and code that is not NumPy's."""
+
+import copy
+import ctypes
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from scratchgan import xp
+from scratchgan.gradcheck import AGREE, WRONG, adapt, check, check_second, complex_step
+from scratchgan.layers import BatchNorm, Conv2d, Dense, Dropout, Embedding, Sequential, Tanh
+from scratchgan.testing import strict_xp
+
+rng = np.random.default_rng(0)
+x, W, b = rng.standard_normal((4, 3)), rng.standard_normal((3, 2)), rng.standard_normal(2)
+
+
+# ---- functions -------------------------------------------------------------------------------------------
+
+
+def test_plain_functions_a_cache_a_loss_and_a_value_with_its_gradients():
+    report = check(lambda x, W: x @ W, lambda dy, x, W: (dy @ W.T, x.T @ dy), (x, W))
+    assert report.verdict == {"x": AGREE, "W": AGREE}  # named as the function names them
+    backward = lambda dy, cache: (dy @ cache[1].T, cache[0].T @ dy, dy.sum(0))
+    cached = check(lambda x, w, b: (x @ w + b, (x, w, b)), backward, (x, W, b))
+    assert cached.verdict == {"x": AGREE, "w": AGREE, "b": AGREE}
+    assert check(lambda w: (w**3).sum(), lambda w: 3 * w**2, W).ok
+    assert check(lambda *w: sum((v**3).sum() for v in w), lambda *w: tuple(3 * v**2 for v in w), (W, b)).ok
+    assert check(lambda w: ((w**3).sum(), 3 * w**2), None, W).ok
+    assert check(lambda w: ((w**3).sum(), 2 * w**2), None, W).overall == WRONG
+    halved = check(lambda x, y: ((x - y) ** 2).mean(), lambda dy, x, y: dy * (x - y) / 2, (W[0], b), only=["x"])
+    assert halved.overall == WRONG
+
+
+def test_integers_are_passed_on_and_a_dict_of_gradients_is_in_order():
+    labels = np.array([0, 1, 1, 0])
+
+    def loss(z, labels):
+        e = np.exp(z - z.max(1, keepdims=True))
+        p = e / e.sum(1, keepdims=True)
+        dz = p.copy()
+        dz[np.arange(4), labels] -= 1
+        return -np.log(p[np.arange(4), labels]).mean(), dz / 4
+
+    assert check(loss, None, (x @ W, labels)).verdict == {"z": AGREE}
+    assert check(lambda x, W: x @ W, lambda dy, x, W: {"x": dy @ W.T, "W": x.T @ dy}, (x, W)).ok
+
+
+# ---- objects ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("layer", [
+    Dense(3, 2, rng=rng), Sequential(Dense(3, 5, rng=rng), BatchNorm(5), Tanh(), Dense(5, 1, rng=rng)),
+    Dropout(0.5, rng=np.random.default_rng(1)),
+], ids=str)  # fmt: skip
+def test_layers_of_scratchgan_to_both_orders(layer):
+    layer = copy.deepcopy(layer).astype("float64")
+    assert check(layer, x).ok and check_second(layer, x).ok
+    assert check(layer.astype("float32"), x.astype("float32")).ok
+    assert all(not param.grad.any() for param in layer.params())  # the layer is left as it was
+
+
+def test_an_embedding_is_checked_in_its_weights():
+    assert check(Embedding(4, 3, rng=rng).astype("float64"), np.array([[0, 3], [3, 1]])).verdict == {"W": AGREE}
+
+
+class Attributes:
+    """Keeps x on itself; W and b beside dW and db."""
+
+    def __init__(self, factor=1.0):
+        self.W, self.b, self.factor = W.copy(), b.copy(), factor
+
+    def forward(self, x):
+        self.x = x
+        return x @ self.W + self.b
+
+    def backward(self, dout):
+        self.dW, self.db = self.factor * self.x.T @ dout, dout.sum(0)
+        return dout @ self.W.T
+
+
+class Dictionary(Attributes):
+    """params and grads, two dicts; a cache."""
+
+    def __init__(self, factor=1.0):
+        self.params, self.grads, self.factor = {"W": W.copy(), "b": b.copy()}, {}, factor
+
+    def forward(self, x):
+        return x @ self.params["W"] + self.params["b"], x
+
+    def backward(self, dout, x):
+        self.grads = {"W": self.factor * x.T @ dout, "b": dout.sum(0)}
+        return dout @ self.params["W"].T
+
+
+class Parts(Attributes):
+    """parameters() lists objects with data and grad, which add up until zero_grad."""
+
+    def __init__(self, factor=1.0):
+        from types import SimpleNamespace
+
+        self.factor = factor
+        self.W, self.b = (SimpleNamespace(data=a.copy(), grad=np.zeros_like(a)) for a in (W, b))
+
+    def parameters(self):
+        return [self.W, self.b]
+
+    def zero_grad(self):
+        for part in self.parameters():
+            part.grad = np.zeros_like(part.data)
+
+    def forward(self, x):
+        self.x = x
+        return x @ self.W.data + self.b.data
+
+    def backward(self, dout):
+        self.W.grad = self.W.grad + self.factor * self.x.T @ dout
+        self.b.grad = self.b.grad + dout.sum(0)
+        return dout @ self.W.data.T
+
+
+@pytest.mark.parametrize("kind", [Attributes, Dictionary, Parts])
+def test_objects_that_keep_parameters_in_their_own_way(kind):
+    report = check(kind(), x)
+    assert report.ok and len(report.verdict) == 3, str(report)
+    wrong = check(kind(factor=0.5), x)
+    assert list(wrong.verdict.values()) == [AGREE, WRONG, AGREE], str(wrong)
+    owner = kind()
+    before = repr(vars(owner))
+    check(owner, x)
+    assert repr(vars(owner)) == before  # copies are checked
+
+
+# ---- other arrays, other languages -----------------------------------------------------------------------
+
+
+def test_arrays_of_a_device_are_given_and_taken():
+    """strict_xp's arrays refuse NumPy as CuPy's do: so the code under test sees none but those of its kind."""
+    with xp.using(strict_xp):
+        given = xp.to_device(x.astype("float32")), xp.to_device(W.astype("float32"))
+        report = check(lambda x, W: xp.tanh(x @ W), lambda dy, x, W: tanh_affine(xp, dy, x, W), given)
+        assert report.ok, str(report)
+        wrong = check(lambda x, W: xp.tanh(x @ W), lambda dy, x, W: (2 * tanh_affine(xp, dy, x, W)[0], dy), given)
+        assert wrong.verdict == {"x": WRONG, "W": WRONG}
+
+
+def tanh_affine(xp, dy, x, W):
+    y = xp.tanh(x @ W)
+    dz = dy * (1 - y * y)
+    return dz @ W.T, x.T @ dz
+
+
+COMPILER = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+SOURCE = """
+void forward(const double *x, double *y, int n) { for (int i = 0; i < n; i++) y[i] = x[i] * x[i] * x[i]; }
+void backward(const double *x, const double *dy, double *dx, int n) {
+    for (int i = 0; i < n; i++) dx[i] = 3 * x[i] * x[i] * dy[i] * (i == 4 ? 1.001 : 1);
+}
+"""
+
+
+@pytest.mark.skipif(COMPILER is None, reason="there is no C compiler (cc, gcc or clang)")
+def test_a_ctypes_function_is_checked(tmp_path):
+    (tmp_path / "cube.c").write_text(SOURCE)
+    subprocess.run([COMPILER, "-shared", "-fPIC", "-o", "cube.so", "cube.c"], cwd=tmp_path, check=True)
+    library = ctypes.CDLL(str(tmp_path / "cube.so"))
+    array = np.ctypeslib.ndpointer(dtype=np.float64, flags="C")
+    library.forward.argtypes, library.backward.argtypes = [array, array, ctypes.c_int], [array] * 3 + [ctypes.c_int]
+
+    def forward(x):
+        y = np.empty_like(x)
+        library.forward(x, y, x.size)
+        return y
+
+    def backward(dy, x):
+        dx = np.empty_like(x)
+        library.backward(x, dy, dx, x.size)
+        return dx
+
+    report = check(forward, backward, rng.standard_normal((2, 3)))
+    assert report.overall == WRONG and report.worst.index == (1, 1) and report.comparisons["x"].wrong().sum() == 1
+
+
+PROGRAM = """
+import sys
+import numpy
+given = numpy.load(sys.argv[1])
+x, W = given["x"], given["W"]
+if "dy" in given:
+    numpy.savez(sys.argv[2], dx=given["dy"] @ W.T, dW=x.T @ given["dy"])
+else:
+    numpy.savez(sys.argv[2], y=x @ W)
+"""
+
+
+def test_a_program_that_reads_and_writes_npz_is_checked(tmp_path):
+    (tmp_path / "dense.py").write_text(PROGRAM)
+    forward, backward = adapt.program([sys.executable, str(tmp_path / "dense.py")], ("x", "W"))
+    report = check(forward, backward, (x[:1, :2], W[:2, :1]), names=("x", "W"), directions=1)
+    assert report.ok, str(report)
+    (tmp_path / "dense.py").write_text("import sys; sys.exit('no GPU')")
+    with pytest.raises(RuntimeError, match="no GPU"):
+        check(forward, backward, (x, W), names=("x", "W"))
+
+
+def test_a_pytorch_module_is_checked():
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    module = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Tanh(), torch.nn.Linear(4, 2)).double()
+    forward, backward, args, names = adapt.torch_module(module, torch.randn(5, 3, dtype=torch.float64))
+    report = check(forward, backward, args, names=names)
+    assert report.ok and len(report.verdict) == 5, str(report)
+
+    class Wrong(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x**2
+
+        @staticmethod
+        def backward(ctx, dy):
+            return dy * ctx.saved_tensors[0]
+
+    class Square(torch.nn.Module):
+        def forward(self, x):
+            return Wrong.apply(x)
+
+    forward, backward, args, names = adapt.torch_module(Square(), torch.randn(5, dtype=torch.float64))
+    assert check(forward, backward, args, names=names).overall == WRONG
+
+
+def test_a_network_agrees_with_a_complex_step():
+    """The same derivative twice: the checker's, and one line of `complex_step`."""
+    layer = Conv2d(2, 3, 3, padding=1, rng=rng).astype("float64")
+    picture = rng.standard_normal((1, 4, 3, 2))
+    dy, v = rng.standard_normal((1, 4, 3, 3)), rng.standard_normal(picture.shape)
+    y, tape = layer.forward(picture)
+    slope = complex_step(lambda x: copy.deepcopy(layer).astype(complex).forward(x)[0], picture, v)
+    assert abs((dy * slope).sum() - (layer.backward(tape, dy) * v).sum()) < 1e-12
+    assert check(layer, picture).ok

@@ -1,0 +1,257 @@
+"""Test vectors: what they hold, what can be read back, and what `verify` says of results that are right or wrong."""
+
+import math
+
+import numpy as np
+import pytest
+
+from scratchgan.errors import DataError, SettingsError
+from scratchgan.gradcheck import references, vector_files, vectors
+from scratchgan.gradcheck.vector_files import Vectors
+from scratchgan.gradcheck.verify import verify
+
+NAMES = list(references.LAYERS)
+
+
+def results(made, dtype="float32", second_order=True):
+    """Return what correct code would write: {key: array} of one dtype."""
+    orders = ("forward", "backward", "second order")[: 3 if second_order else 2]
+    keys = [key for key in made.arrays if made.manifest["names"].get(key.split("/")[-1]) in orders]
+    return {key: made.arrays[key].copy() for key in keys if key.split("/")[1] == dtype}
+
+
+def judged(found, made, skip=()):
+    return verify(Vectors({}, found), made, skip)
+
+
+@pytest.fixture(scope="module")
+def conv2d():
+    return vectors.make("conv2d")
+
+
+# ---- what they hold --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_same_numbers_each_time_and_correct_results_agree(name):
+    made = vectors.make(name)
+    assert vector_files.as_npz(made) == vector_files.as_npz(vectors.make(name))
+    for dtype in ("float64", "float32"):
+        outcome = judged(results(made, dtype), made)
+        assert outcome.ok, str(outcome)
+    for key, array in made.arrays.items():
+        assert np.all(np.isfinite(array)), key
+        case, dtype, array_name = key.split("/")
+        if made.manifest["names"].get(array_name) == "input":  # the same numbers in both dtypes
+            np.testing.assert_array_equal(made.arrays[f"{case}/float64/{array_name}"], array)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("layout", vectors.LAYOUTS)
+def test_a_wrong_array_is_wrong_in_every_case(name, layout):
+    """Each result in turn: one entry off by a thousandth of the largest, wherever that is more than rounding."""
+    made = vectors.make(name, layout)
+    right = results(made)
+    for wrong in {key.split("/")[2] for key in right}:
+        found, expected = dict(right), set()
+        for key, array in right.items():
+            case, dtype, own = key.split("/")
+            change = 1e-3 * np.max(np.abs(array))
+            tolerance = made.arrays[f"{case}/{dtype}/tolerance_{own}"].reshape(-1)
+            if own == wrong and change > 2 * tolerance[-1]:
+                found[key] = array.copy()
+                found[key].reshape(-1)[-1] += change
+                expected.add(f"{case}/{dtype}")
+        pairs = {key: report for key, report in judged_fast(found, made).items() if "WRONG" in report.values()}
+        assert set(pairs) == expected
+        assert all(names == {wrong} for names in ({n for n, v in r.items() if v == "WRONG"} for r in pairs.values()))
+
+
+def judged_fast(found, made):
+    """As `judged`, without the search for causes: {CASE/DTYPE: {name: verdict}}."""
+    from unittest import mock
+
+    with mock.patch("scratchgan.gradcheck.verify.explain"):
+        return {key: report.verdict for key, report in judged(found, made).reports.items()}
+
+
+def test_every_layer_has_vectors():
+    from scratchgan import layers
+
+    written = {type(case.layer).__name__ for name in NAMES for case in references.cases(name)}
+    containers = {"Layer", "Linear", "Pointwise", "Sequential", "Residual", "Concat"}
+    moved = {"Flatten", "Reshape", "Crop", "Blur", "PixelUnshuffle"}  # nothing that could go wrong otherwise
+    assert set(layers.__all__) - containers - moved - {"Dropout"} <= written  # Dropout is random
+
+
+def test_sums_in_another_order_agree(conv2d):
+    """float32 code that adds one term after the other is right, for every case of the convolution and of dense."""
+    found = {}
+    for case in references.cases("conv2d"):
+        given = {k.split("/")[2]: a for k, a in conv2d.arrays.items() if k.startswith(f"{case.name}/float32/")}
+        if case.layer.groups == 1:
+            found |= {f"{case.name}/float32/{name}": a for name, a in one_by_one(case.layer, given).items()}
+    outcome = judged(found, conv2d, skip=["groups", "depthwise", "everything"])
+    assert outcome.ok, str(outcome)
+
+
+def one_by_one(layer, given):
+    """Return y, dx, dW and db of a convolution, each a float32 sum with one addition after the other."""
+    x, W, b, dy = given["x"], given["W"], given["b"], given["dy"]
+    y, dx, dW, db = np.zeros_like(dy) + b, np.zeros_like(x), np.zeros_like(W), np.zeros_like(b)
+    for n, i, j in np.ndindex(dy.shape[:3]):
+        db += dy[n, i, j]
+        for k, l in np.ndindex(W.shape[:2]):
+            h = i * layer.stride[0] + k * layer.dilation[0] - layer.padding[0]
+            w = j * layer.stride[1] + l * layer.dilation[1] - layer.padding[1]
+            if 0 <= h < x.shape[1] and 0 <= w < x.shape[2]:
+                for c in range(x.shape[3]):
+                    y[n, i, j] += x[n, h, w, c] * W[k, l, c]
+                    dW[k, l, c] += x[n, h, w, c] * dy[n, i, j]
+                for o in range(dy.shape[3]):
+                    dx[n, h, w] += dy[n, i, j, o] * W[k, l, :, o]
+    return {"y": y, "dx": dx, "dW": dW, "db": db}
+
+
+def test_half_precision_and_a_one_pass_variance_are_wrong():
+    made = vectors.make("dense")
+    found = results(made, second_order=False)
+    for key in found:
+        found[key] = found[key].astype("float16").astype("float32")
+    assert judged(found, made).overall == "WRONG"
+    made = vectors.make("batch_norm")
+    found = results(made, second_order=False)
+    x = made.arrays["offset/float32/x"]
+    axes = (0, 1, 2)
+    var = (x * x).mean(axes) - x.mean(axes) ** 2  # in float32: both are about 10^4, and var is about 1
+    xhat = (x - x.mean(axes)) / np.sqrt(var + np.float32(1e-5))
+    found["offset/float32/y"] = xhat * made.arrays["offset/float32/gamma"] + made.arrays["offset/float32/beta"]
+    outcome = judged(found, made)
+    assert outcome.wrong()["y"] == ["offset/float32"]
+
+
+# ---- files -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("format", vector_files.FORMATS)
+@pytest.mark.parametrize("name", ["conv2d", "embedding"])
+def test_what_is_written_is_read_back(tmp_path, format, name):
+    made = vectors.make(name)
+    vector_files.write(tmp_path / "file", format, made)
+    back = vector_files.read(tmp_path / "file")
+    assert back.manifest == made.manifest and back.arrays.keys() == made.arrays.keys()
+    assert list(back.arrays) == list(made.arrays)  # the simplest case first
+    for key, array in made.arrays.items():
+        assert back.arrays[key].dtype == array.dtype and back.arrays[key].shape == array.shape, key
+        np.testing.assert_array_equal(back.arrays[key], array)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]  # nothing is left behind
+
+
+def test_numpy_and_unzip_read_the_npz(tmp_path, conv2d):
+    vector_files.write(tmp_path / "conv2d.npz", "npz", conv2d)
+    with np.load(tmp_path / "conv2d.npz") as archive:
+        np.testing.assert_array_equal(archive["groups/float32/W"], conv2d.arrays["groups/float32/W"])
+        assert archive["groups/settings/groups"] == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.json", b'{"plain/float32/dW": [1, 2', "cannot be read as JSON"),
+        ("a.json", b'{"plain/float32/dW": [[1], [2, 3]]}', "plain/float32/dW is no array of numbers"),
+        ("a.json", b'{"plain/float32/dW": {"shape": [2]}}', "plain/float32/dW is no array of numbers"),
+        ("a.npz", b"PK damaged", "damaged"),
+        ("a.csv", b"1,2,3", "no results file"),
+    ],
+)
+def test_files_that_cannot_be_used_are_named(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=message) as caught:
+        vector_files.read(tmp_path / name)
+    assert name in str(caught.value)
+
+
+def test_a_name_is_proposed():
+    with pytest.raises(SettingsError, match="did you mean batch_norm"):
+        vectors.make("BatchNorm")
+
+
+def test_json_takes_what_c_prints(tmp_path):
+    (tmp_path / "a.json").write_text('{"plain/float32/dW": [nan, -nan, inf, -inf, 1.5]}')
+    array = vector_files.read(tmp_path / "a.json").arrays["plain/float32/dW"]
+    assert array.dtype == "float32"
+    np.testing.assert_array_equal(array, [math.nan, math.nan, math.inf, -math.inf, 1.5])
+
+
+# ---- verdicts --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("written", vectors.LAYOUTS)
+@pytest.mark.parametrize("layout", vectors.LAYOUTS)
+@pytest.mark.parametrize("flat", [False, True])
+def test_layouts_are_recognised(written, layout, flat):
+    made, kinds = vectors.make("conv2d", written), vectors.axis_kinds("conv2d")
+    found = {}
+    for key, array in results(made).items():
+        kind = kinds.get(key.split("/")[2])
+        array = vectors.to_layout(vectors.from_layout(array, kind, written), kind, layout)
+        found[key] = array.ravel() if flat else array
+    outcome = judged(found, made)
+    assert outcome.ok, str(outcome)
+    said = [note for note in outcome.notes if "recognised" in note]
+    assert said == ([] if layout == written else [f"y, dx, dW, ddy, bend_W: recognised as {layout}"])
+
+
+def test_what_is_missing_is_unresolved_unless_it_is_skipped(conv2d):
+    found = {key: array for key, array in results(conv2d).items() if not key.startswith("groups/") and "/dW" not in key}
+    outcome = judged(found, conv2d)
+    assert outcome.overall == "UNRESOLVED" and "plain/float32/dW" in outcome.missing
+    assert judged(found, conv2d, skip=["groups", "dW"]).ok
+    with pytest.raises(DataError, match="wanted keys such as plain/float64/y"):
+        judged({"dW": np.zeros(3)}, conv2d)
+    with pytest.raises(DataError, match="test vectors themselves"):
+        verify(conv2d, conv2d)
+
+
+def test_wrong_shapes_and_nan_are_wrong(conv2d):
+    found = results(conv2d)
+    found["plain/float32/dW"] = found["plain/float32/dW"][:1]
+    outcome = judged(found, conv2d)
+    assert outcome.overall == "WRONG" and outcome.wrong()["dW"] == ["plain/float32"]
+    assert "dW has shape (1, 3, 2, 3), wanted (3, 3, 2, 3)" in str(outcome)
+    found = results(conv2d)
+    found["plain/float32/dx"].reshape(-1)[0] = math.nan
+    assert judged(found, conv2d).wrong()["dx"] == ["plain/float32"]
+
+
+@pytest.mark.parametrize("layout", vectors.LAYOUTS)
+@pytest.mark.parametrize(
+    ("name", "array", "bug", "kind"),
+    [
+        ("conv2d", "dW", lambda a, g: -a, "sign"),
+        ("dense", "dW", lambda a, g: a / len(g["x"]), "scale"),
+        ("dense", "dx", lambda a, g: 2 * a, "scale"),
+        ("batch_norm", "dx", lambda a, g: g["dy"] * g["gamma"] / np.sqrt(g["x"].var((0, 1, 2)) + 1e-5), "statistics"),
+        ("tanh", "dx", lambda a, g: g["dy"] * (1 - g["x"] ** 2), "derivative-at-input"),
+        ("sigmoid", "bend", lambda a, g: np.zeros_like(a), "bend"),
+    ],
+)
+def test_bugs_are_wrong_with_their_cause(name, array, bug, kind, layout):
+    made = vectors.make(name, layout)
+    found, kinds = results(made), vectors.axis_kinds(name)
+    case = references.cases(name)[0 if name != "batch_norm" else 2].name
+    at = lambda n: vectors.from_layout(made.arrays[f"{case}/float32/{n}"], kinds.get(n), layout)
+    given = {n: at(n) for n, order in made.manifest["names"].items() if order == "input"}
+    key = f"{case}/float32/{array}"
+    found[key] = vectors.to_layout(np.asarray(bug(at(array), given), "float32"), kinds.get(array), layout)
+    outcome = judged(found, made)
+    assert outcome.wrong()[array] == [f"{case}/float32"]
+    causes = outcome.reports[f"{case}/float32"].causes
+    assert kind in [cause.kind for cause in causes[:2]], causes
+
+
+def test_float64_computed_in_float32_is_named(conv2d):
+    found = {key: array.astype("float32").astype(float) for key, array in results(conv2d, "float64").items()}
+    outcome = judged(found, conv2d)
+    assert outcome.overall == "WRONG"
+    assert outcome.reports["plain/float64"].causes[0].kind == "dtype"
