@@ -188,13 +188,13 @@ def test_an_error_that_only_float32_code_has_is_found():
     x, W = rng.standard_normal((16, 100)).astype("float32"), rng.standard_normal((100, 50)).astype("float32") / 30
     loss = lambda W: (np.tanh(x @ W) ** 2).sum()
 
-    def grad(W, factor=np.float32(1.01)):
+    def grad(W, factor=1.01):
         y = np.tanh(x @ W)
-        return x.T @ (2 * y * (1 - y * y)) * (factor if W.dtype == "float32" else 1)
+        return x.T @ (2 * y * (1 - y * y)) * (np.float32(factor) if W.dtype == "float32" else 1)
 
     report = check(loss, lambda W: grad(W), W, directions=4)
     assert report.overall == WRONG and "agrees in float64, but its error in float32" in report.findings[0], str(report)
-    assert check(loss, lambda W: grad(W, np.float32(1)), W, directions=4).ok
+    assert check(loss, lambda W: grad(W, 1), W, directions=4).ok
 
 
 # ---- kinks, ties, jumps ----------------------------------------------------------------------------------

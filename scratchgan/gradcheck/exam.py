@@ -169,8 +169,7 @@ class Exam:
         typical = rms(found.size)
         natural = 1e-9 * self.terms / probe.scale  # below this, a slope is as good as zero
         with numpy.errstate(all="ignore"):
-            size = numpy.maximum(numpy.maximum(abs(found.value), typical), natural)
-            resolved = found.error <= 1e-3 * size
+            resolved = found.error <= 1e-3 * numpy.maximum(numpy.maximum(abs(found.value), typical), natural)
         tolerance = 10 * found.error + candidate.tolerance(found, numpy.fmax(probe.floor(), found.rough))
         inside = (candidate.values >= found.least - tolerance) & (candidate.values <= found.most + tolerance)
         checked = resolved & ~found.kink
@@ -178,8 +177,6 @@ class Exam:
             checked |= found.kink & ~inside
         numbers = found.value, found.error, checked, AGREE, tolerance, found.kink, found.kink & ~inside
         comparison = Comparison(candidate.name, candidate.values, *numbers)
-        blunt = ~(tolerance <= 0.3 * size)  # what agrees to within such a tolerance, does not say much
-        comparison.checked = checked = checked & (~blunt | (comparison.excess() > 1))
         if candidate.misshapen is not None and self.directions is None:
             comparison.yours = candidate.misshapen
         unresolved = numpy.sum(~checked & ~found.kink)
@@ -228,9 +225,9 @@ class Candidate:
         """Return what rounding explains: by its terms' sizes and number, and by what a shaken argument does to it."""
         size = numpy.maximum(found.size, self.own_size)
         typical_wobble = numpy.median(self.wobble) if self.wobble.size else 0.0  # a tie that flips is not typical
-        drowned = floor  # in the rounding of forward, which runs in float64 if it can
-        if not self.exam.runner.is_float64():
-            drowned = floor * numpy.finfo(self.dtype).eps / numpy.finfo(float).eps
+        drowned = floor * numpy.finfo(self.dtype).eps / numpy.finfo(float).eps
+        if self.exam.runner.wide and self.dtype != numpy.float64:  # the float64 run was judged sharply: terms may
+            drowned = numpy.minimum(drowned, 5e-4 * (size + rms(size)))  # cancel, as in 1 - y^2, but not all drowns
         return rounding(size, self.dtype, self.exam.length) + 8 * self.wobble + 4 * typical_wobble + 8 * drowned
 
 

@@ -132,7 +132,8 @@ def remembered(runner, dy, first, names):
         return []
     changing = unlike(first, once, names) | unlike(first, twice, names)
     if changing:
-        doubled = changing - unlike([None if g is None else g + g for g in first], twice, names)
+        pairs = zip(once, twice, strict=True)  # each call may add one more
+        doubled = changing - unlike(first, [None if a is None or b is None else b - a for a, b in pairs], names)
         text = "changes when the same call is made again"
         added = ": it is added to the old one"
         return [f"the gradient of {n} {text}{added if n in doubled else ''}" for n in names if n in changing]
