@@ -1,4 +1,4 @@
-"""Time one training iteration of DCGANs, and one convolution layer, beside PyTorch where it is installed.
+"""Time one training iteration of DCGANs, and one convolution layer, beside PyTorch and JAX where they are installed.
 
     python benchmarks/dcgan.py                  # DCGAN 28 and 64, the layer: medians of interleaved turns
     python benchmarks/dcgan.py --case 28 --turns 40 --threads 1
@@ -65,9 +65,13 @@ def program(case, name, batch):
     """Return the iteration of a program by its name, as `installed` lists them."""
     if name.startswith("scratchgan"):
         return ours(case, batch, "noise" in name)
+    images = RealBatch(batch, 28 if case == "layer" else int(case)).next()
+    if name == "JAX, jit":
+        from dcgan_jax import jax_iteration
+
+        return jax_iteration(case, images)
     from dcgan_torch import torch_iteration
 
-    images = RealBatch(batch, 28 if case == "layer" else int(case)).next()
     return torch_iteration(case, images, tuned=name != "PyTorch eager", graph="graph" in name)
 
 
@@ -100,7 +104,7 @@ def main():
         device.wait()
         print(device.own_peak())
         return
-    names = [name for name in installed() if "JAX" not in name]
+    names = installed()
     for case in CASES if options.case == "all" else [options.case]:
         print(f"\n{'3x3 layer' if case == 'layer' else 'DCGAN ' + case}, batch {options.batch}", flush=True)
         fitting = [name for name in names if case != "layer" or "noise" not in name]
