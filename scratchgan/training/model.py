@@ -75,6 +75,16 @@ class Model:
         parts = [xp.to_host(self.generate(z[i : i + 256])) for i in range(0, len(z), 256)]  # to save memory
         return data.to_bytes(np.concatenate(parts))
 
+    def infer(self, network, images):
+        """Return what a network says of uint8 pictures (N, H, W, C), in inference mode, on the host."""
+        parts = [xp.to_device(data.to_signed(images[i : i + 256])) for i in range(0, len(images), 256)]
+        return np.concatenate([xp.to_host(network(part)) for part in parts])
+
+    def held_out(self):
+        """Return labelled pictures on which this model is not trained, `Images`; None for a folder of pictures."""
+        settings = self.settings
+        return data.load_held_out(settings.data, data_dir=settings.data_dir or None, seed=settings.seed)
+
     def state(self):
         """Return {"attribute/name": NumPy array}: a copy of all that this model holds.
 
