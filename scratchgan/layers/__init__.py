@@ -9,7 +9,7 @@ from scratchgan.layers.norm import BatchNorm, GroupNorm, InstanceNorm, LayerNorm
 from scratchgan.layers.pointwise import ELU, LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Softplus, Tanh
 from scratchgan.layers.pool import AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool
 from scratchgan.layers.resample import Blur, Crop, Pad, PixelShuffle, PixelUnshuffle, Upsample
-from scratchgan.layers.shape import Dropout, Flatten, Reshape
+from scratchgan.layers.shape import Dropout, Flatten, GaussianNoise, Reshape, Rotations
 
 __all__ = [
     "BatchNorm", "GroupNorm", "InstanceNorm", "LayerNorm", "PixelNorm",
@@ -18,4 +18,5 @@ __all__ = [
     "Pointwise", "ReLU", "Reshape", "Residual", "Sequential", "Sigmoid", "Softmax", "Softplus", "Tanh",
     "AvgPool", "Blur", "Crop", "GlobalAvgPool", "GlobalMaxPool", "MaxPool", "Pad", "PixelShuffle", "PixelUnshuffle",
     "Upsample", "Conditional", "ConditionalAffine", "ConditionalBatchNorm", "Given", "LabelChannels", "Projection",
+    "GaussianNoise", "Rotations",
 ]  # fmt: skip
