@@ -1,7 +1,6 @@
 """Data sets on the host: toy densities, glyphs made from fonts, MNIST and its relatives, folders."""
 
 import difflib
-import functools
 import os
 
 import numpy as np
@@ -18,7 +17,6 @@ __all__ = [
     "check_labels",
     "glyphs",
     "images",
-    "load_held_out",
     "load_images",
     "mixtures",
     "mnist",
@@ -53,20 +51,6 @@ def load_images(name, *, data_dir=None, size=28, channels=1, count=10_000, seed=
     if pictures.shape[1:3] != (size, size):
         pictures = images.resize(pictures, size)
     return found._replace(images=np.repeat(pictures, channels, axis=-1))  # they are grey
-
-
-@functools.cache
-def load_held_out(name, *, data_dir=None, size=28, seed=0):
-    """Load labelled pictures on which a run with these settings was not trained: `Images`, (N, size, size, 1).
-
-    For `glyphs` 2,000 newly drawn ones, with factors; for the MNIST sets their test set; for a folder, None.
-    """
-    if name == "glyphs":
-        return glyphs.load(2000, size=size, seed=seed + 1)
-    if name not in mnist.CLASSES:
-        return None
-    found = mnist.load("test", name=name, data_dir=data_dir)
-    return found if size == 28 else found._replace(images=images.resize(found.images, size))
 
 
 def unknown(name):

@@ -1,5 +1,8 @@
 """Model: what the training loop asks of a GAN."""
 
+import functools
+import os
+
 import numpy as np
 
 from scratchgan import data, plots, xp
@@ -82,8 +85,7 @@ class Model:
 
     def held_out(self):
         """Return labelled pictures on which this model is not trained, `Images`; None for a folder of pictures."""
-        settings = self.settings
-        return data.load_held_out(settings.data, data_dir=settings.data_dir or None, seed=settings.seed)
+        return load_held_out(self.settings.data, self.settings.data_dir, self.settings.seed)
 
     def state(self):
         """Return {"attribute/name": NumPy array}: a copy of all that this model holds.
@@ -119,3 +121,11 @@ class Model:
 
     def _attributes(self):
         return [(name, value) for name, value in vars(self).items() if name not in ("settings", "shape")]
+
+
+@functools.cache
+def load_held_out(name, data_dir, seed):
+    """Load the test pictures of a data set, once; of glyphs, 2,000; None for a folder, which has none."""
+    if os.path.isdir(name):
+        return None
+    return data.load_images(name, data_dir=data_dir or None, count=2000, seed=seed, split="test")
