@@ -2,7 +2,7 @@
 
 from scratchgan.layers.base import Layer, Linear, Pointwise
 from scratchgan.layers.compose import Concat, Conditional, Residual, Sequential
-from scratchgan.layers.condition import ConditionalAffine, ConditionalBatchNorm, Given, LabelChannels, Projection
+from scratchgan.layers.condition import ConditionalAffine, ConditionalBatchNorm, Given, Join, LabelChannels, Projection
 from scratchgan.layers.conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from scratchgan.layers.dense import Dense, Embedding
 from scratchgan.layers.norm import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, PixelNorm
@@ -18,5 +18,5 @@ __all__ = [
     "Pointwise", "ReLU", "Reshape", "Residual", "Sequential", "Sigmoid", "Softmax", "Softplus", "Tanh",
     "AvgPool", "Blur", "Crop", "GlobalAvgPool", "GlobalMaxPool", "MaxPool", "Pad", "PixelShuffle", "PixelUnshuffle",
     "Upsample", "Conditional", "ConditionalAffine", "ConditionalBatchNorm", "Given", "LabelChannels", "Projection",
-    "GaussianNoise", "Rotations",
+    "GaussianNoise", "Join", "Rotations",
 ]  # fmt: skip
