@@ -242,8 +242,8 @@ def categorical_information(logits, labels):
 def gaussian_information(mean, log_std, code):
     """-I, with I = H(c) + E log N(c; mean, std^2), for codes c that are uniform on [-1, 1]: H(c) = log 2 each.
 
-    The sum over codes, (N, codes), and the mean over N; return -I, d_mean, d_log_std. Codes that are not uniform have
-    another entropy, and I would be no bound. A log_std below -5 counts as -5: no code is told more exactly than that.
+    mean, log_std, code: (N, codes). The sum over codes and the mean over N; return -I, d_mean, d_log_std. For codes of
+    another distribution H(c) is another one. A log_std below -5 counts as -5: no code is told more exactly than that.
     """
     count("gaussian_information", mean, code)
     check("gaussian_information", "log_std", log_std, mean.shape, mean.dtype)
