@@ -25,7 +25,7 @@ SHOWN = (
     "a zero", "a bold one", "an italic two", "a small three, tilted left", "a large four, tilted right",
     "a bold italic five", "a small bold six", "a bold italic seven, tilted left",
 )  # fmt: skip
-STEPS, SAMPLES, SEED = 2000, 4000, 7  # a seed of which no run's training pictures are drawn
+STEPS, SAMPLES, SEED = 1200, 2000, 7  # a seed of which no run's training pictures are drawn
 ENDS = np.cumsum(captions.VALUES)[:-1]
 
 
