@@ -25,7 +25,7 @@ SHOWN = (
     "a zero", "a bold one", "an italic two", "a small three, tilted left", "a large four, tilted right",
     "a bold italic five", "a small bold six", "a bold italic seven, tilted left",
 )  # fmt: skip
-STEPS, SAMPLES, SEED = 1200, 2000, 7  # a seed of which no run's training pictures are drawn
+STEPS, SAMPLES, SEED = 1500, 2000, 7  # a seed of which no run's training pictures are drawn
 ENDS = np.cumsum(captions.VALUES)[:-1]
 
 
@@ -35,8 +35,8 @@ def train_judge():
     found = glyphs.load(20_000, seed=SEED)
     batches = Batches(found.images, captions.attributes(found.factors), batch_size=64, rng=rng)
     net = Sequential(
-        Conv2d(1, 16, 5, padding=2, rng=rng), ReLU(), MaxPool(2), Conv2d(16, 32, 5, padding=2, rng=rng), ReLU(),
-        MaxPool(2), Flatten(), Dense(7 * 7 * 32, 128, rng=rng), ReLU(), Dense(128, sum(captions.VALUES), rng=rng),
+        Conv2d(1, 12, 5, padding=2, rng=rng), ReLU(), MaxPool(2), Conv2d(12, 24, 3, padding=1, rng=rng), ReLU(),
+        MaxPool(2), Flatten(), Dense(7 * 7 * 24, 128, rng=rng), ReLU(), Dense(128, sum(captions.VALUES), rng=rng),
     )  # fmt: skip
     optimizer = Adam(net.params(), cosine(1e-3, STEPS), betas=(0.9, 0.999))
     for _ in range(STEPS):
