@@ -6,6 +6,8 @@ For a discriminator: loss, d_real, d_fake = f(real_logits, fake_logits). For a g
 a relativistic generator's loss looks at the real logits too, and so has the form of a discriminator's.
 """
 
+import math
+
 from scratchgan import xp
 from scratchgan.layers.base import check
 from scratchgan.layers.pointwise import log_softmax, sigmoid, softplus
@@ -222,6 +224,75 @@ def l2(x, target):
     n = count("l2", x, target)
     difference = x - target
     return (difference * difference).mean(), difference * (2 / n)
+
+
+# ---- what else D can be asked: which code made a sample, which class it is, how it looks from inside ------
+
+
+def categorical_information(logits, labels):
+    """-I, with I = H(c) + E log softmax(logits)[c] for codes c that are uniform over the K classes: H(c) = log K.
+
+    I is at most the mutual information of code and sample, in nats, and so at most log K (Chen et al. 2016, eq. 5).
+    logits: (N, K), Q's for samples that G made from the codes `labels`, (N,).
+    """
+    loss, d_logits = softmax_cross_entropy(logits, labels)
+    return loss - math.log(logits.shape[-1]), d_logits
+
+
+def gaussian_information(mean, log_std, code):
+    """-I, with I = H(c) + E log N(c; mean, std^2), for codes c that are uniform on [-1, 1]: H(c) = log 2 each.
+
+    mean, log_std, code: (N, codes). The sum over codes and the mean over N; return -I, d_mean, d_log_std. For codes of
+    another distribution H(c) is another one. A log_std below -5 counts as -5: no code is told more exactly than that.
+    """
+    count("gaussian_information", mean, code)
+    check("gaussian_information", "log_std", log_std, mean.shape, mean.dtype)
+    n = len(mean)
+    clipped = xp.maximum(log_std, -5)
+    precision = xp.exp(-clipped)  # 1 / std
+    error = (mean - code) * precision
+    surprise = 0.5 * error * error + clipped + (0.5 * math.log(2 * math.pi) - math.log(2))
+    d_log_std = (1 - error * error) * (log_std > -5) * (1 / n)
+    return surprise.sum() * (1 / n), error * precision * (1 / n), d_log_std
+
+
+def realness(logits):
+    """Return log sum_k exp(logit_k), (N, 1), and its gradient by the logits, softmax, (N, K).
+
+    K logits stand for K + 1 classes if the logit of the last, "fake", is always 0. Then D(x) = Z / (Z + 1), with Z the
+    sum of the K exponentials: the logit of "not fake" is log Z (Salimans et al. 2016, section 5).
+    """
+    count("realness", logits)
+    log_p = log_softmax(logits)
+    return logits[:, :1] - log_p[:, :1], xp.exp(log_p)
+
+
+def semi_supervised_discriminator(labelled_logits, labels, real_logits, fake_logits):
+    """D descends -E log p(y | x, not fake) - 1/2 E log D(x) - 1/2 E log(1 - D(G(z))) (Salimans et al. 2016, section 5).
+
+    K logits for each of three batches: with labels, without, and of G's samples. Return the loss, then d_labelled,
+    d_real, d_fake. Each half of the unsupervised part weighs as much as in the authors' code.
+    """
+    supervised, d_labelled = softmax_cross_entropy(labelled_logits, labels)
+    (real, real_softmax), (fake, fake_softmax) = realness(real_logits), realness(fake_logits)
+    unsupervised, d_real, d_fake = minimax_discriminator(real, fake)
+    loss = supervised + 0.5 * unsupervised
+    return loss, d_labelled, 0.5 * d_real * real_softmax, 0.5 * d_fake * fake_softmax
+
+
+def feature_matching(real_features, fake_features):
+    """G descends |E f(x) - E f(G(z))|^2, f the activations of a layer of D (Salimans et al. 2016, section 3.1).
+
+    The means are over the batch, the square over features, (N, F); batches may differ in size. Return the loss and the
+    gradient by the fake features.
+    """
+    count("feature_matching", real_features)
+    check("feature_matching", "fake_features", fake_features, dtype=real_features.dtype)
+    if real_features.ndim != 2 or real_features.shape[1:] != fake_features.shape[1:] or not len(fake_features):
+        shapes = f"{real_features.shape} and {fake_features.shape}"
+        raise ValueError(f"feature_matching: features have shapes {shapes}, wanted (N, F) and (M, F)")
+    gap = fake_features.mean(0) - real_features.mean(0)  # (F,)
+    return (gap * gap).sum(), xp.broadcast_to(gap * (2 / len(fake_features)), fake_features.shape) * 1
 
 
 def count(name, x, target=0.0):

@@ -21,7 +21,7 @@ def test_the_core_stays_readable():
     for faster in ("conv_fast.py", "conv_winograd.py", "compose_fused.py"):  # the same as others, faster
         core.remove(ROOT / "scratchgan" / "layers" / faster)
     assert len(core) > 8
-    assert lines(core) <= 3300  # 2,500 until penalties, reparametrised weights, and layers for labels joined it
+    assert lines(core) <= 3500  # 2,500 until penalties, reparametrised weights, and layers for labels joined it
 
 
 def test_the_package_stays_small():

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scratchgan import threads, training, xp
-from scratchgan.data import Batches
+from scratchgan import data, losses, threads, training, xp
+from scratchgan.data import Batches, captions
 from scratchgan.training import loop
 
 ROOT = Path(__file__).parent.parent
@@ -24,13 +24,17 @@ import dragan  # noqa: E402
 import gan  # noqa: E402
 import gan2d  # noqa: E402
 import improved_gan  # noqa: E402
+import infogan  # noqa: E402
 import mode_collapse  # noqa: E402, F401
 import pacgan  # noqa: E402
 import projection  # noqa: E402
 import r1gan  # noqa: E402
 import ragan  # noqa: E402
 import retrieval  # noqa: E402
+import semi_supervised  # noqa: E402
 import sngan  # noqa: E402
+import ssgan  # noqa: E402
+import text_to_image  # noqa: E402
 import unrolled  # noqa: E402
 import veegan  # noqa: E402
 import wgan  # noqa: E402
@@ -79,9 +83,15 @@ EXAMPLES = {
     "data_augmentation": (data_augmentation.DataAugmentation, data_augmentation.Settings, {"width": 32}),
     "retrieval": (retrieval.Retrieval, retrieval.Settings, {"width": 8}),
     "projection": (projection.ProjectionGAN, projection.Settings, {"width": 8}),
+    "infogan": (infogan.InfoGAN, infogan.Settings, {"width": 8}),
+    "infogan, other codes": (infogan.InfoGAN, infogan.Settings, {"width": 8, "categories": 3, "numbers": 1}),
+    "semi_supervised": (semi_supervised.SemiSupervisedGAN, semi_supervised.Settings, {"width": 32}),
+    "ssgan": (ssgan.SSGAN, ssgan.Settings, {"width": 8}),
+    "text_to_image": (text_to_image.TextToImage, text_to_image.Settings, {"width": 8}),
 }  # fmt: skip
 NOT_GANS = {"classifier", "mode_collapse"}  # tests/test_classifier.py looks at the one; the other compares four
-WITH_REAL = (ragan.RaGAN, unrolled.UnrolledGAN, improved_gan.ImprovedGAN)  # G's step looks at real samples, too
+WITH_REAL = (ragan.RaGAN, unrolled.UnrolledGAN, improved_gan.ImprovedGAN,
+             semi_supervised.SemiSupervisedGAN)  # G's step looks at real samples, too
 SMALL = {"pacgan", "improved_gan", "unrolled", "veegan"}  # weights that start too small for a few steps: test_remedies
 SCRIPTS = sorted({path.stem for path in (ROOT / "examples").glob("*.py")} - NOT_GANS)
 
@@ -104,14 +114,58 @@ def some_labels(n):
 
 def drawn(model, z):
     """Return what G itself, and not an average of it, draws for z."""
+    if isinstance(model, text_to_image.TextToImage):
+        return model.G(model.split(z))
     return model.G((z, some_labels(len(z))) if model.G.takes_labels else z)
 
 
-def scores(model, x, labels=None, train=False):
-    """Return D's logits of "real" for x, which are of `some_labels` unless labels are given."""
+def scores(model, x, *told, train=False):
+    """Return D's logits of "real" for x, which are of `some_labels` unless D is told something else."""
     D = copy.deepcopy(model.D)  # in training a forward moves running statistics
-    labels = some_labels(len(x)) if labels is None else labels
-    return D.forward((x, labels) if D.takes_labels else x, train)[0][:, :1]  # beside it there may be logits of classes
+    takes_more = D.takes_labels or isinstance(model, text_to_image.TextToImage)
+    train = train or isinstance(model, infogan.InfoGAN)  # its batch norms see one kind of samples, no average of both
+    out = D.forward((x, told[0] if told else some_labels(len(x))) if takes_more else x, train)[0]
+    if isinstance(model, semi_supervised.SemiSupervisedGAN):
+        return losses.realness(out)[0]
+    return out[:, :1]  # beside it there may be logits of classes, or codes
+
+
+def scores_of_samples(model, z, train=False):
+    """Return D's logits of G's samples, whose captions, if any, are part of z."""
+    text = model.split(z)[1:] if isinstance(model, text_to_image.TextToImage) else ()
+    return scores(model, drawn(model, z), *text, train=train)
+
+
+def what_G_wants(model, z):
+    """Return the number that G's steps shall raise, for samples of these z."""
+    if isinstance(model, semi_supervised.SemiSupervisedGAN):
+        f = model.D.layers[0]
+        return -losses.feature_matching(f(real_samples(model, 256)), f(drawn(model, z)))[0]
+    if isinstance(model, infogan.InfoGAN):
+        out = model.D.forward(model.G.forward(z)[0])[0]
+        (category, numbers), _ = model.information(out, z)
+        return category + 0.1 * numbers - losses.nonsaturating_generator(out[:, :1])[0]
+    return scores_of_samples(model, z, train=True).mean()  # as G's step sees it: by the batch's statistics
+
+
+def real_samples(model, n):
+    """Return the first n real samples, pictures in [-1, 1]."""
+    arrays = model.load_data(model.settings)
+    real = (arrays[0] if isinstance(arrays, tuple) else arrays)[:n]
+    return xp.asarray(data.to_signed(real) if real.dtype == np.uint8 else real)
+
+
+def told_to_D(model, batches):
+    """Return what a step of D takes: real samples, and what else it wants to know of them."""
+    batch = batches.next()
+    real, *labels = batch if isinstance(batch, tuple) else (batch,)
+    real = real.astype("float32") / 127.5 - 1 if real.dtype == np.uint8 else real
+    if isinstance(model, text_to_image.TextToImage):
+        return real, captions.bags_of(labels[0]), captions.bags_of(captions.mistaken(labels[0], model.rng))
+    if isinstance(model, semi_supervised.SemiSupervisedGAN):
+        images, labels = model.draw_labelled(batches, len(real))
+        return real, data.to_signed(images), labels
+    return real, *labels
 
 
 def generator_step(model, n):
@@ -119,8 +173,7 @@ def generator_step(model, n):
     if isinstance(model, training.LabelledModel):
         model.generator_step(some_labels(n))
     elif isinstance(model, WITH_REAL):
-        real = model.load_data(model.settings)[:n]
-        model.generator_step(xp.asarray(real if real.dtype == np.float32 else real.astype("float32") / 127.5 - 1))
+        model.generator_step(real_samples(model, n))
     else:
         model.generator_step(n)
 
@@ -167,24 +220,22 @@ def test_a_generator_step_raises_what_D_says_of_its_samples(name):
     """The sign of G's objective: with D held fixed, G's samples come to look more real to it."""
     model, _ = start(name)
     z = xp.to_device(model.latent(256, np.random.default_rng(2)))
-    before = scores(model, drawn(model, z), train=True).mean()  # as G's step sees it: by the batch's statistics
+    before = what_G_wants(model, z)
     for _ in range(20):
         generator_step(model, 64)
-    assert scores(model, drawn(model, z), train=True).mean() > before
+    assert what_G_wants(model, z) > before
 
 
 @pytest.mark.parametrize("name", sorted(set(SCRIPTS) - SMALL))
 def test_a_discriminator_step_parts_real_from_fake(name):
     """The sign of D's objective: with G held fixed, the scores of real and fake samples move apart."""
     model, batches = start(name)
-    batch = batches.next()
-    real, *labels = batch if isinstance(batch, tuple) else (batch,)
-    real = real.astype("float32") / 127.5 - 1 if real.dtype == np.uint8 else real
-    fake = drawn(model, model.noise(256))
-    before = scores(model, real, *labels).mean() - scores(model, fake).mean()
+    real, *told = told_to_D(model, batches)
+    z = model.noise(256)
+    before = scores(model, real, *told).mean() - scores_of_samples(model, z).mean()
     for _ in range(50):
-        model.discriminator_step(real, *labels)
-    assert scores(model, real, *labels).mean() - scores(model, fake).mean() > before
+        model.discriminator_step(real, *told)
+    assert scores(model, real, *told).mean() - scores_of_samples(model, z).mean() > before
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

@@ -4,6 +4,7 @@ import laws
 import numpy as np
 import pytest
 import rows_basic
+import rows_codes
 import rows_condition
 import rows_conv
 import rows_norm
@@ -17,10 +18,10 @@ from scratchgan.layers import Embedding
 
 # Extrapolated differences apply to smooth layers, and to kinked ones away from 0.
 SMOOTH = rows_basic.SMOOTH | rows_conv.SMOOTH | rows_norm.SMOOTH | rows_resample.SMOOTH | rows_param.SMOOTH
-SMOOTH |= rows_remedies.SMOOTH | rows_condition.SMOOTH
+SMOOTH |= rows_remedies.SMOOTH | rows_condition.SMOOTH | rows_codes.SMOOTH
 KINKED = rows_basic.KINKED | rows_norm.KINKED | rows_resample.KINKED
 TABLE = SMOOTH | KINKED | rows_basic.COMPOSED | rows_conv.COMPOSED | rows_param.COMPOSED | rows_remedies.COMPOSED
-TABLE |= rows_condition.COMPOSED
+TABLE |= rows_condition.COMPOSED | rows_codes.COMPOSED
 
 
 def cases(make):

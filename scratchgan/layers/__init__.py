@@ -2,7 +2,7 @@
 
 from scratchgan.layers.base import Layer, Linear, Pointwise
 from scratchgan.layers.compose import Concat, Conditional, Residual, Sequential
-from scratchgan.layers.condition import ConditionalAffine, ConditionalBatchNorm, Given, LabelChannels, Projection
+from scratchgan.layers.condition import ConditionalAffine, ConditionalBatchNorm, Given, Join, LabelChannels, Projection
 from scratchgan.layers.conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from scratchgan.layers.dense import Dense, Embedding
 from scratchgan.layers.minibatch import Closeness, MinibatchDiscrimination, MinibatchStd, Pack
@@ -10,7 +10,7 @@ from scratchgan.layers.norm import BatchNorm, GroupNorm, InstanceNorm, LayerNorm
 from scratchgan.layers.pointwise import ELU, LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Softplus, Tanh
 from scratchgan.layers.pool import AvgPool, GlobalAvgPool, GlobalMaxPool, Maxout, MaxPool
 from scratchgan.layers.resample import Blur, Crop, Pad, PixelShuffle, PixelUnshuffle, Upsample
-from scratchgan.layers.shape import Dropout, Flatten, Reshape
+from scratchgan.layers.shape import Dropout, Flatten, GaussianNoise, Reshape, Rotations
 
 __all__ = [
     "BatchNorm", "GroupNorm", "InstanceNorm", "LayerNorm", "PixelNorm",
@@ -20,4 +20,5 @@ __all__ = [
     "AvgPool", "Blur", "Crop", "GlobalAvgPool", "GlobalMaxPool", "MaxPool", "Maxout", "Pad", "PixelShuffle",
     "PixelUnshuffle", "Upsample", "Closeness", "MinibatchDiscrimination", "MinibatchStd", "Pack",
     "Conditional", "ConditionalAffine", "ConditionalBatchNorm", "Given", "LabelChannels", "Projection",
+    "GaussianNoise", "Join", "Rotations",
 ]  # fmt: skip

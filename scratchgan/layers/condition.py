@@ -73,6 +73,43 @@ class LabelChannels(Layer):
         return xp.concatenate([ddx, xp.zeros((*shape[:-1], self.embedding.features), dtype=dy.dtype)], axis=-1), None
 
 
+class Join(Layer):
+    """y = [f(x), g(c)] for a pair (x, c): what g makes of a condition c beside f(x), the same at every position.
+
+    f(x): (N, ..., F); g(c): (N, E); y: (N, ..., F + E). c is data, such as the words of a caption (Reed et al. 2016,
+    section 4.1): it has no gradient, so that dx is of x alone. It stands at the bottom of a Sequential.
+    """
+
+    def __init__(self, f, g):
+        self.f, self.g = f, g
+
+    def __repr__(self):
+        return f"Join({self.f!r}, {self.g!r})"
+
+    def forward(self, pair, train=True):
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            raise TypeError(f"{self!r}: the input is a {type(pair).__name__}, wanted a pair (x, condition)")
+        y, f_tape = self.f.forward(pair[0], train)
+        told, g_tape = self.g.forward(pair[1], train)  # (N, E)
+        check(self, "g(condition)", told, (len(y), told.shape[-1]), y.dtype)
+        told = xp.broadcast_to(across(told, y.shape), (*y.shape[:-1], told.shape[-1]))
+        joined = xp.concatenate([y, told], axis=-1)
+        return joined, (f_tape, g_tape, y.shape[-1], joined.shape)
+
+    def backward(self, tape, dy, grads=True):
+        f_tape, g_tape, features, shape = tape
+        check(self, "dy", dy, shape)
+        if grads:
+            self.g.backward(g_tape, sum_positions(dy[..., features:]))
+        return self.f.backward(f_tape, xp.ascontiguousarray(dy[..., :features]), grads)
+
+    def double_backward(self, tape, dy, ddx, grads=True):
+        # dx is what f makes of its part of dy; g(c) does not depend on x, so that its part of ddy is 0.
+        f_tape, _, features, _ = tape
+        ddy, bend = self.f.double_backward(f_tape, xp.ascontiguousarray(dy[..., :features]), ddx, grads)
+        return xp.concatenate([ddy, xp.zeros_like(dy[..., features:])], axis=-1), bend
+
+
 class Projection(Layer):
     """y = <x, V[label]> + x w + b: the score of features x, given the label (Miyato & Koyama 2018, section 3).
 

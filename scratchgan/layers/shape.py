@@ -1,4 +1,4 @@
-"""Layers that move numbers without computing with them: Flatten, Reshape; and Dropout, which removes some."""
+"""Layers that move numbers without computing with them: Flatten, Reshape, Rotations; and two that disturb them."""
 
 import math
 
@@ -44,6 +44,58 @@ class Flatten(Layer):
 
     def double_backward(self, shape, dy, ddx, grads=True):
         return check(self, "ddx", ddx, shape).reshape(dy.shape), None
+
+
+class Rotations(Layer):
+    """Turn each picture by 0, 90, 180 and 270 degrees anticlockwise: (N, H, H, C) -> (4 N, H, H, C).
+
+    All N as they are first, then all N turned by 90 degrees, and so on. Each turn is a permutation of pixels, whose
+    adjoint is the turn back: dx is the sum of the four dy, each turned back.
+    """
+
+    def __repr__(self):
+        return "Rotations()"
+
+    def forward(self, x, train=True):
+        check(self, "x", x)
+        if x.ndim != 4 or x.shape[1] != x.shape[2]:
+            raise ValueError(f"{self!r}: x has shape {x.shape}, wanted square pictures (N, H, H, C)")
+        return xp.concatenate([xp.rot90(x, turns, axes=(1, 2)) for turns in range(4)]), x.shape
+
+    def backward(self, shape, dy, grads=True):
+        parts = check(self, "dy", dy, (4 * shape[0], *shape[1:])).reshape(4, *shape)
+        return sum(xp.rot90(part, -turns, axes=(1, 2)) for turns, part in enumerate(parts))
+
+    def double_backward(self, shape, dy, ddx, grads=True):
+        return self.forward(check(self, "ddx", ddx, shape))[0], None  # linear, and without parameters
+
+
+class GaussianNoise(Layer):
+    """In training, y = x + std noise, a standard normal number for each element; in inference y = x.
+
+    What a semi-supervised discriminator's layers see (Salimans et al. 2016, appendix): it cannot rely on details.
+    """
+
+    def __init__(self, std, *, rng):
+        if not 0 <= std < math.inf:
+            raise ValueError(f"GaussianNoise: std is {std}, wanted a number from 0 upwards")
+        self.std, self.rng = float(std), rng
+
+    def __repr__(self):
+        return f"GaussianNoise({self.std})"
+
+    def forward(self, x, train=True):
+        check(self, "x", x)
+        if not train:
+            return x, x.shape
+        noise = self.rng.standard_normal(x.shape, dtype="float32")  # drawn on the host
+        return x + self.std * xp.to_device(noise, x.dtype), x.shape
+
+    def backward(self, shape, dy, grads=True):
+        return check(self, "dy", dy, shape)
+
+    def double_backward(self, shape, dy, ddx, grads=True):
+        return check(self, "ddx", ddx, shape), None
 
 
 class Dropout(Layer):

@@ -61,8 +61,11 @@ def train(Model, settings, *, resume=None):
 
 
 def on_device(array):
-    """Return an array of real samples where batches are best taken from: on the GPU, unless it is too large."""
-    return xp.to_device(array) if xp.on_gpu() and array.nbytes <= DEVICE_DATA else array
+    """Return an array of real samples where batches are best taken from: on the GPU, unless it is too large.
+
+    Labels, which are integers, stay on the host, which may want to choose by them.
+    """
+    return xp.to_device(array) if xp.on_gpu() and array.nbytes <= DEVICE_DATA and array.dtype.kind in "uf" else array
 
 
 def describe(model, arrays, run):

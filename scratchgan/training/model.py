@@ -1,5 +1,8 @@
 """Model: what the training loop asks of a GAN."""
 
+import functools
+import os
+
 import numpy as np
 
 from scratchgan import data, plots, xp
@@ -89,6 +92,15 @@ class Model:
         parts = [xp.to_host(self.generate(z[i : i + 256])) for i in range(0, len(z), 256)]  # to save memory
         return data.to_bytes(np.concatenate(parts))
 
+    def infer(self, network, images):
+        """Return what a network says of uint8 pictures (N, H, W, C), in inference mode, on the host."""
+        parts = [xp.to_device(data.to_signed(images[i : i + 256])) for i in range(0, len(images), 256)]
+        return np.concatenate([xp.to_host(network(part)) for part in parts])
+
+    def held_out(self):
+        """Return labelled pictures on which this model is not trained, `Images`; None for a folder of pictures."""
+        return load_held_out(self.settings.data, self.settings.data_dir, self.settings.seed)
+
     def state(self):
         """Return {"attribute/name": NumPy array}: a copy of all that this model holds.
 
@@ -124,3 +136,11 @@ class Model:
 
     def _attributes(self):
         return [(name, value) for name, value in vars(self).items() if name not in ("settings", "shape", "device_rng")]
+
+
+@functools.cache
+def load_held_out(name, data_dir, seed):
+    """Load the test pictures of a data set, once; of glyphs, 2,000; None for a folder, which has none."""
+    if os.path.isdir(name):
+        return None
+    return data.load_images(name, data_dir=data_dir or None, count=2000, seed=seed, split="test")

@@ -1,0 +1,333 @@
+"""Codes, few labels, rotations, captions: what the examples descend, the layers that they need, and errors."""
+
+import copy
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_examples import ROOT, semi_supervised, start, told_to_D
+
+from scratchgan.data import captions, glyphs
+from scratchgan.errors import DataError
+from scratchgan.layers import Dense, GaussianNoise, Join, Rotations, Sequential
+
+# ---- the objectives, as in the papers --------------------------------------------------------------------
+#
+# Each takes the networks, in any dtype, a function that draws z as the step does, and what the step is told.
+
+
+def log_sigmoid(x):
+    return -np.log(1 + np.exp(-x))
+
+
+def log_p(logits, labels):
+    p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    return np.log(p[np.arange(len(labels)), labels])
+
+
+def above_zero(x):
+    return np.where(x.real > 0, x, 0)
+
+
+def run(net, x):
+    return net.forward(x)[0]
+
+
+def information(out, z):
+    """The bound on I of 10 categories and two numbers: I of the category + 0.1 I of the numbers, as it is weighted."""
+    code, numbers = z[:, 62:72].real.argmax(1), z[:, 72:]
+    std = 1 / np.sqrt(3)
+    log_q = -0.5 * ((numbers - out[:, 11:]) / std) ** 2 - np.log(std) - 0.5 * np.log(2 * np.pi)
+    return np.log(10) + log_p(out[:, 1:11], code).mean() + 0.1 * (2 * np.log(2) + log_q.sum(1).mean())
+
+
+def infogan_D(G, D, draw, real):
+    z = draw()
+    r, f = run(D, real), run(D, run(G, z))
+    return -log_sigmoid(r[:, 0]).mean() - log_sigmoid(-f[:, 0]).mean() - information(f, z)
+
+
+def infogan_G(G, D, draw, real):
+    z = draw()
+    f = run(D, run(G, z))
+    return -log_sigmoid(f[:, 0]).mean() - information(f, z)
+
+
+def semi_supervised_D(G, D, draw, real, labelled, labels):
+    supervised = -log_p(run(D, labelled), labels).mean()
+    fake = run(G, draw())
+    Z_real, Z_fake = np.exp(run(D, real)).sum(1), np.exp(run(D, fake)).sum(1)
+    return supervised - 0.5 * np.log(Z_real / (Z_real + 1)).mean() - 0.5 * np.log(1 / (Z_fake + 1)).mean()
+
+
+def semi_supervised_G(G, D, draw, real, labelled, labels):
+    fake, f = run(G, draw()), D.layers[0]
+    gap = run(f, real).mean(0) - run(f, fake).mean(0)
+    return (gap**2).sum()
+
+
+def turned(x):
+    """The first quarter of a batch, turned, and by how much."""
+    some = x[: len(x) // 4]
+    return np.concatenate([np.rot90(some, k, (1, 2)) for k in range(4)]), np.arange(4).repeat(len(some))
+
+
+def ssgan_D(G, D, draw, real):
+    fake, (some, turns) = run(G, draw()), turned(real)
+    hinges = above_zero(1 - run(D, real)[:, 0]).mean() + above_zero(1 + run(D, fake)[:, 0]).mean()
+    return hinges - log_p(run(D, some)[:, 1:], turns).mean()
+
+
+def ssgan_G(G, D, draw, real):
+    fake = run(G, draw())
+    some, turns = turned(fake)
+    return -run(D, fake)[:, 0].mean() - 0.2 * log_p(run(D, some)[:, 1:], turns).mean()
+
+
+def text_to_image_D(G, D, draw, real, right, wrong):
+    z, text = np.split(draw(), [100], axis=1)
+    fake = run(G, (z, text))
+    wrong_pair, fake_pair = run(D, (real, wrong)), run(D, (fake, text))
+    return -(log_sigmoid(run(D, (real, right))) + 0.5 * (log_sigmoid(-wrong_pair) + log_sigmoid(-fake_pair))).mean()
+
+
+def text_to_image_G(G, D, draw, real, right, wrong):
+    z, text = np.split(draw(), [100], axis=1)
+    return -log_sigmoid(run(D, (run(G, (z, text)), text))).mean()
+
+
+OBJECTIVES = {
+    "infogan": (infogan_D, infogan_G),
+    "semi_supervised": (semi_supervised_D, semi_supervised_G),
+    "ssgan": (ssgan_D, ssgan_G),
+    "text_to_image": (text_to_image_D, text_to_image_G),
+}
+
+
+def complex_of(x):
+    return x.astype(complex) if x.dtype.kind == "f" else x
+
+
+def follows_its_objective(name, player):
+    """The gradient handed to the optimizer, along random directions, against a complex step of the paper's formula."""
+    rng = np.random.default_rng(0)
+    model, batches = start(name)
+    told = told_to_D(model, batches)
+    held = copy.deepcopy({"G": model.G, "D": model.D, "rng": model.rng})  # noise in D shares the generator of z
+    optimizer = {"G": model.opt_G, "D": model.opt_D}[player]
+    found = []
+    optimizer.step = lambda: found.append([param.grad.copy() for param in optimizer.flat.parts])
+    if player == "D":
+        model.discriminator_step(*told)
+    else:
+        model.generator_step(told[0] if name == "semi_supervised" else len(told[0]))
+    for _ in range(3):
+        stepped = copy.deepcopy(held)
+        own_rng = stepped.pop("rng")
+        stepped = {key: net.astype(np.complex128) for key, net in stepped.items()}
+        directions = [rng.standard_normal(param.value.shape) for param in stepped[player].params()]
+        for param, v in zip(stepped[player].params(), directions, strict=True):
+            param.value[...] += 1e-20j * v
+        draw = lambda own_rng=own_rng: complex_of(model.latent(len(told[0]), own_rng))
+        loss = OBJECTIVES[name][player == "G"](**stepped, draw=draw, **named(name, told))
+        terms = [(grad * v).sum() for grad, v in zip(found[0], directions, strict=True)]
+        assert abs(sum(terms) - loss.imag / 1e-20) < 1e-4 * sum(map(abs, terms))
+
+
+def named(name, told):
+    names = {"semi_supervised": ("labelled", "labels"), "text_to_image": ("right", "wrong")}.get(name, ())
+    return dict(zip(("real", *names), map(complex_of, told), strict=True))
+
+
+@pytest.mark.parametrize("player", ["D", "G"])
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_a_step_follows_the_gradient_of_the_objective(name, player):
+    follows_its_objective(name, player)
+
+
+# ---- codes -----------------------------------------------------------------------------------------------
+
+
+def codes_are_what_their_entropies_say():
+    """One-hot categories, all equally likely, and numbers that are uniform on [-1, 1]: H(c) is taken for granted."""
+    model, _ = start("infogan")
+    z = model.latent(20_000, np.random.default_rng(0))
+    category, numbers = z[:, 62:72], z[:, 72:]
+    assert set(np.unique(category)) == {0, 1} and (category.sum(1) == 1).all()
+    np.testing.assert_allclose(category.mean(0), 0.1, atol=0.01)
+    assert np.abs(numbers).max() <= 1
+    quartiles = np.quantile(numbers, [0.25, 0.5, 0.75], axis=0)
+    np.testing.assert_allclose(quartiles, [[-0.5] * 2, [0] * 2, [0.5] * 2], atol=0.03)
+
+
+def test_codes_are_what_their_entropies_say():
+    codes_are_what_their_entropies_say()
+
+
+def test_the_printed_information_of_the_category_is_below_its_entropy():
+    model, batches = start("infogan")
+    for _ in range(5):
+        assert model.step(batches)["I category"] <= np.log(10)
+    report = model.report()
+    assert 0 <= report["error"] <= 0.9 and 0 <= report["gap"] <= 1
+    picture = model.picture(model.latent(64, np.random.default_rng(0)))
+    assert picture.shape == (10 * 30 + 2, 30 * 30 + 2, 1)  # 10 categories; 10 samples and two walks of 10
+
+
+# ---- few labels ------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 4), st.integers(1, 5), st.integers(0, 99))
+def test_so_many_labels_of_each_class_are_told(classes, each, seed):
+    rng = np.random.default_rng(seed)
+    labels = rng.permutation(np.arange(classes).repeat(each + rng.integers(0, 3)))
+    told = semi_supervised.hide_labels(labels, each, rng)
+    known = told >= 0
+    np.testing.assert_array_equal(told[known], labels[known])
+    np.testing.assert_array_equal(np.bincount(told[known]), [each] * classes)
+
+
+def test_more_labels_than_there_are():
+    with pytest.raises(DataError, match="--labels 3 is more than the 2 pictures of class 1"):
+        semi_supervised.hide_labels(np.array([0, 0, 0, 1, 1]), 3, np.random.default_rng(0))
+
+
+def test_only_told_labels_are_trained_on():
+    model, batches = start("semi_supervised")
+    told = batches.arrays[1]
+    assert (told >= 0).sum() == 100 and len(told) == 10_000
+    images, labels = model.draw_labelled(batches, 500)
+    rows = {image.tobytes() for image in batches.arrays[0][told >= 0]}
+    assert labels.min() >= 0 and {image.tobytes() for image in images} <= rows
+
+
+def test_supervised_alone():
+    settings = semi_supervised.Settings(batch_size=16, width=32, supervised=True)
+    model, batches = start("semi_supervised")
+    model = semi_supervised.SemiSupervisedGAN(settings, (28, 28, 1), np.random.default_rng(0))
+    before = {path: array for path, array in model.G.state().items() if path.endswith("W")}
+    assert model.step(batches).keys() == {"D"}
+    for path, array in before.items():
+        np.testing.assert_array_equal(array, model.G.state()[path])
+
+
+def test_classes_that_do_not_match():
+    with pytest.raises(DataError, match="--classes 10 meant"):
+        semi_supervised.SemiSupervisedGAN.load_data(semi_supervised.Settings(classes=4))
+
+
+# ---- layers ----------------------------------------------------------------------------------------------
+
+
+def turns_are_in_order():
+    x = np.random.default_rng(0).standard_normal((2, 3, 3, 1)).astype(np.float32)
+    y = Rotations()(x).reshape(4, 2, 3, 3)
+    for turn in range(4):
+        for picture, own in zip(y[turn], x[..., 0], strict=True):
+            np.testing.assert_array_equal(picture, np.rot90(own, turn))
+
+
+def test_rotations():
+    turns_are_in_order()
+    with pytest.raises(ValueError, match=r"Rotations\(\): x has shape \(2, 3, 4, 1\), wanted square pictures"):
+        Rotations().forward(np.zeros((2, 3, 4, 1), np.float32))
+
+
+def test_gaussian_noise():
+    layer, x = GaussianNoise(0.5, rng=np.random.default_rng(0)), np.zeros((200, 100), np.float32)
+    np.testing.assert_array_equal(layer(x), x)
+    y, _ = layer.forward(x)
+    assert y.dtype == np.float32 and y.std() == pytest.approx(0.5, rel=0.02) and abs(y.mean()) < 0.02
+    assert not np.array_equal(y, layer.forward(x)[0])
+    with pytest.raises(ValueError, match="std is -1, wanted a number from 0 upwards"):
+        GaussianNoise(-1, rng=None)
+
+
+def test_join_puts_the_condition_beside_every_position():
+    layer = Join(Sequential(), Dense(2, 3, rng=np.random.default_rng(0)))
+    x, c = np.ones((2, 4, 5, 1), np.float32), np.array([[1, 0], [0, 1]], np.float32)
+    y = layer((x, c))
+    assert y.shape == (2, 4, 5, 4)
+    np.testing.assert_array_equal(y[..., 1:], np.broadcast_to(layer.g.W.value[:, None, None], (2, 4, 5, 3)))
+    with pytest.raises(TypeError, match=r"the input is a ndarray, wanted a pair \(x, condition\)"):
+        layer(x)
+    with pytest.raises(ValueError, match=r"g\(condition\) has shape \(1, 3\), wanted \(2, 3\)"):
+        layer((x, c[:1]))
+
+
+# ---- captions --------------------------------------------------------------------------------------------
+
+each_attribute = st.tuples(*[st.integers(0, values - 1) for values in captions.VALUES])
+
+
+def test_captions_read_as_english():
+    assert captions.caption((7, 1, 1, 1, 2)) == "a large bold italic seven, tilted left"
+    assert captions.caption((8, 0, 0, 2, 0)) == "an eight, tilted right"
+    assert captions.caption((3, 0, 1, 0, 0)) == "an italic three"
+
+
+@settings(max_examples=60, deadline=None)
+@given(each_attribute, each_attribute)
+def test_two_captions_have_one_bag_only_if_they_say_the_same(a, b):
+    bags = captions.bags([captions.caption(a), captions.caption(b)])
+    mentioned = [name for name in captions.VOCABULARY if name not in ("a", "an")]
+    columns = [captions.VOCABULARY.index(name) for name in mentioned]
+    assert (a == b) == np.array_equal(bags[0, columns], bags[1, columns])
+
+
+def mistakes_are_mistakes():
+    rng = np.random.default_rng(0)
+    right = captions.draw(2000, rng)
+    wrong = captions.mistaken(right, rng)
+    assert ((right != wrong).sum(1) == 1).all()
+    assert ((wrong >= 0) & (wrong < captions.VALUES)).all()
+    assert ((right != wrong).mean(0) > 0.15).all()  # each attribute in a fifth of the cases
+
+
+def test_mistakes_are_mistakes():
+    mistakes_are_mistakes()
+
+
+def test_attributes_are_those_of_the_factors():
+    found = glyphs.load(500)
+    attributes = captions.attributes(found.factors)
+    np.testing.assert_array_equal(attributes[:, 0], found.labels)
+    faces = np.array(glyphs.FACES)[found.factors["font"]]
+    assert set(faces[attributes[:, 1] == 1]) == {
+        "DejaVuSans-Bold", "DejaVuSans-BoldOblique", "DejaVuSansMono-Bold", "DejaVuSansMono-BoldOblique",
+        "DejaVuSerif-Bold", "DejaVuSerif-BoldItalic", "STIXGeneralBol", "STIXGeneralBolIta", "cmb10"}  # fmt: skip
+    assert set(faces[attributes[:, 2] == 1]) == {face for face in glyphs.FACES if "Ita" in face or "Obl" in face}
+    assert (found.factors["angle"][attributes[:, 3] == 1] > 0).all()  # anticlockwise: the top goes to the left
+    assert np.bincount(attributes[:, 4]).min() > 50
+
+
+def test_unknown_words_are_answered_with_the_vocabulary():
+    for text, words in (("a purple seven", r"unknown words \(purple\)"), ("", "is empty"), (" , ", "is empty")):
+        with pytest.raises(DataError, match=f"{words}.*a, an, zero, one, .*large"):
+            captions.bags(["a seven", text])
+    np.testing.assert_array_equal(*captions.bags(["A bold SEVEN, tilted left.", "a bold seven tilted left"]))
+
+
+def test_a_caption_on_the_command_line(tmp_path):
+    script = str(ROOT / "examples" / "text_to_image.py")
+
+    def call(*arguments):
+        return subprocess.run([sys.executable, script, *arguments], cwd=tmp_path, capture_output=True, text=True)
+
+    assert call("--steps", "1", "--batch-size", "2", "--width", "2", "--out", "run").returncode == 0
+    done = call("sample", "run", "--caption", "a bold seven, tilted left", "--n", "4")
+    assert done.returncode == 0 and (tmp_path / "run" / "grid.png").exists(), done.stderr
+    refused = call("sample", "run", "--caption", "a bold dragon")
+    assert refused.returncode == 2 and "unknown words (dragon)" in refused.stderr and "tilted" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_held_out_pictures_are_others_than_those_trained_on():
+    model, batches = start("infogan")
+    held_out = model.held_out()
+    own = {image.tobytes() for image in batches.arrays[0]}
+    assert len(held_out.images) == 2000 and not any(image.tobytes() in own for image in held_out.images)
