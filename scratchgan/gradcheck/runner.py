@@ -141,7 +141,8 @@ def remembered(runner, dy, first, names):
     fresh_y, unspoilt = both(runner, other_dy, other, fresh)
     late = set() if differs(fresh_y, other_y) else unlike(unspoilt, elsewhere, names)
     findings = [f"the gradient of {name} is stale: it belongs to an earlier call" for name in names if name in late]
-    moving = {name for name, g in zip(names, first, strict=False) if g is not None and g.any()}
+    sizes = {name: numpy.max(numpy.abs(g), initial=0) for name, g in zip(names, first, strict=False) if g is not None}
+    moving = {name for name, size in sizes.items() if size > 1e-9 * max(sizes.values())}  # a 0 has rounding alone
     for name in sorted(moving - unlike(first, elsewhere, names)) if runner.subject.upstream else ():
         findings.append(f"the gradient of {name} is stale, or a constant: other arguments and another dy give the same")
     if runner.subject.interleaves:
