@@ -26,7 +26,10 @@ shape = st.lists(size, min_size=2, max_size=4).map(tuple)  # (N, ..., C)
 
 def given_labels(layer, n, classes, rng):
     """Give a layer labels, among which there may be each class more than once, or not at all."""
-    return Given(layer, xp.asarray(rng.integers(0, classes, n)))
+    labels = rng.integers(0, classes, n)
+    given = Given(layer, labels)
+    given.pair = lambda x: (x, xp.to_device(labels))  # to whichever device a law computes on
+    return given
 
 
 def label_channels(draw, rng):
