@@ -85,7 +85,7 @@ def run_cell(data, method, seed, options):
     settings, run = settings_of(data, method, seed, options), cell(data, method, seed, options)
     file, record = run.with_suffix(".json"), dataclasses.asdict(settings) | {"out": ""}
     if file.exists():
-        if json.loads(file.read_text(encoding="utf-8"))["settings"] != record:
+        if record | json.loads(file.read_text(encoding="utf-8"))["settings"] != record:  # new ones do not count
             raise UserError(f"{file} is of a run with other settings: choose another --out, or remove it")
         return
     print(f"---- {run.name}", flush=True)
