@@ -55,7 +55,6 @@ class InfoGAN(training.Model):
     """G: (z, c) to 7 x 7 to 14 x 14 to 28 x 28. D: a trunk, and two heads side by side: [D's logit, Q's numbers]."""
 
     convolutional = True
-
     def __init__(self, settings, shape, rng):
         super().__init__(settings, shape, rng)
         small, large, hidden = settings.width, 2 * settings.width, 8 * settings.width
@@ -79,9 +78,11 @@ class InfoGAN(training.Model):
 
     def latent(self, n, rng):
         """Return n rows [z, category as one-hot, numbers], float32."""
-        latent, K, numbers = self.settings.latent, self.settings.categories, self.settings.numbers
-        codes = np.eye(K)[rng.integers(0, K, n)], rng.uniform(-1, 1, (n, numbers))
-        return np.hstack([rng.standard_normal((n, latent)), *codes]).astype(np.float32)
+        K, numbers = self.settings.categories, rng.random((n, self.settings.numbers), dtype=np.float32)
+        here = np if isinstance(rng, np.random.Generator) else xp  # with --device-noise, rng is of the device
+        category = rng.integers(0, K, n)[:, None] == here.arange(K)
+        z = rng.standard_normal((n, self.settings.latent), dtype=np.float32)
+        return here.concatenate([z, category.astype("float32"), 2 * numbers - 1], axis=1)
 
     def step(self, batches):
         real = xp.to_device(data.to_signed(batches.next()))  # (N, 28, 28, C)

@@ -88,6 +88,9 @@ class TextToImage(training.Model):
         z = rng.standard_normal((n, self.settings.latent), dtype=np.float32)
         return np.hstack([z, captions.bags_of(captions.draw(n, rng))])
 
+    def noise(self, n):
+        return xp.to_device(self.latent(n, self.rng))  # words are drawn on the host, whatever --device-noise says
+
     def step(self, batches):
         images, attributes = batches.next()
         real = xp.to_device(data.to_signed(images))  # (N, 28, 28, 1)
