@@ -17,6 +17,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "examples"))
 
 import acgan  # noqa: E402
+import adversarial_nets  # noqa: E402
 import cgan  # noqa: E402
 import data_augmentation  # noqa: E402
 import dcgan  # noqa: E402
@@ -42,6 +43,7 @@ import wgan_gp  # noqa: E402
 import wgan_gp2d  # noqa: E402
 
 EXAMPLES = {
+    "adversarial_nets": (adversarial_nets.AdversarialNets, adversarial_nets.Settings, {}),
     "gan": (gan.GAN, gan.Settings, {}),
     **{f"gan {loss}": (gan.GAN, gan.Settings, {"loss": loss}) for loss in ("minimax", "least-squares", "hinge")},
     "gan wasserstein": (gan.GAN, gan.Settings, {"loss": "wasserstein"}),
