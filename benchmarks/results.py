@@ -1,0 +1,276 @@
+"""Write docs/results.md, the numbers of this library beside published ones, from the records in docs/results/.
+
+    python benchmarks/results.py                                # write the page
+    python benchmarks/results.py --cells runs/mode_collapse     # first take over what examples/mode_collapse.py found
+
+A record is a JSON file of one run, written by a program and never by hand. Its fields:
+
+    section    which table it belongs to: "modes", "parzen", "families", "labels", "codes", "semi-supervised", "text"
+    what       the row, such as "ring, pacgan2" or "dcgan": runs that differ only in their seeds share it
+    protocol   data, samples and what is measured, in a line
+    budget     "quick", "default" or "paper"
+    command    what trained it
+    seed, steps, seconds, hardware     of this run
+    numbers    {name: value}; shares and accuracies from 0 to 1
+    errors     {name: standard error}, of a number that has one in a single run already; may be missing
+    floors     {name: value}: of training data in the place of samples; may be missing
+    published  {name: text}: what others report for it, printed as it is; may be missing
+    paper_steps, source                how long and where that was; may be missing
+
+Of several seeds the table shows the mean and its standard error, the deviation over the root of their number.
+`save` writes a record; benchmarks/families.py does so for the families of images.
+"""
+
+import argparse
+import json
+import sys
+import textwrap
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from scratchgan.errors import UserError
+from scratchgan.files import replacing
+
+ROOT = Path(__file__).parent.parent
+RECORDS, PAGE = ROOT / "docs" / "results", ROOT / "docs" / "results.md"
+KINDS = {"section": str, "what": str, "protocol": str, "budget": str, "command": str, "seed": int, "steps": int,
+         "seconds": float, "hardware": str, "numbers": dict}  # fmt: skip
+
+
+class Section(NamedTuple):
+    """A table: its name in records, title, what to know about it, {number: digits, or "%"}, what it is ranked by."""
+
+    name: str
+    title: str
+    about: str
+    columns: dict
+    ranked: str = ""
+
+
+SECTIONS = (
+    Section(
+        "modes", "Ring and grid",
+        "Modes covered (of 8 and of 25), share of samples of high quality, reverse KL of the mode histogram. "
+        "A run at the quick budget is a small part of the authors'; [gan.md](gan.md) says what the numbers mean.",
+        {"modes": 1, "high quality": "%", "reverse KL": 2},
+    ),
+    Section(
+        "parzen", "MNIST, Parzen windows",
+        "Log-likelihood of test images in nats, larger is better; ± is the standard error over test images where there "
+        "is one seed. The floor is what training images reach in the place of samples: a generator can be above it, "
+        "and more is not always better (Theis, van den Oord & Bethge 2016). "
+        "[adversarial_nets.md](adversarial_nets.md) has the protocol.",
+        {"log-likelihood": 1},
+    ),
+    Section(
+        "families", "Families of images on MNIST",
+        "Ranked by FID-LeNet, the Fréchet distance of features of our own classifier: smaller is better, not to be "
+        "compared with FID. `nearer` is the probability that a sample is nearer to the training data than a test image "
+        "is: 0.5 is chance, 1 a copy. The floor is what training images reach in the place of samples. There is no "
+        "published value: the features are ours.",
+        {"FID-LeNet": 1, "precision-LeNet": 2, "recall-LeNet": 2, "nearer to training data-LeNet": 2},
+        "FID-LeNet",
+    ),
+    Section(
+        "labels", "Conditional samples",
+        "Share of samples that our classifier takes for the class that was asked for.",
+        {"class accuracy": "%"},
+    ),
+    Section("codes", "Codes that mean something", "Error when codes name classes.", {"code error": "%"}),
+    Section("semi-supervised", "Few labels", "Error on test images.", {"test error": "%"}),
+    Section("text", "Text to image", "Share of captions whose attributes are found.", {"attribute accuracy": "%"}),
+)  # fmt: skip
+FAMILIES = ("gan", "adversarial_nets", "dcgan", "wgan", "wgan_gp", "dragan", "sngan", "r1gan", "ragan")
+LABELLED = ("cgan", "acgan", "projection", "infogan", "ssgan")  # measured too, where they are
+
+
+def main(argv=None):
+    """Take over cells, if any are named; write the page."""
+    parser = argparse.ArgumentParser("results.py", description=__doc__.split("\n")[0])
+    parser.add_argument("--cells", nargs="*", default=[], help="folders that examples/mode_collapse.py wrote")
+    options = parser.parse_args(argv)
+    try:
+        for folder in options.cells:
+            for file in sorted(Path(folder).glob("*.json")):
+                save(from_cell(file))
+        write_page(load())
+    except UserError as error:
+        sys.exit(f"results.py: error: {error}")
+
+
+def write_page(records):
+    """Write docs/results.md."""
+    with replacing(PAGE) as file:
+        file.write(page(records).encode())
+    print(f"wrote {PAGE.relative_to(ROOT)} from {len(records)} records")
+
+
+# ---- records ---------------------------------------------------------------------------------------------
+
+
+def load(folder=RECORDS):
+    """Return all records of a folder, in the order of their files; raise UserError, naming the file, for a bad one."""
+    records = []
+    for file in sorted(Path(folder).glob("*.json")):
+        try:
+            records.append(check(json.loads(file.read_text(encoding="utf-8"))))
+        except ValueError as error:  # JSON's errors too
+            raise UserError(f"{file} is no record: {error}") from None
+    return records
+
+
+def save(record, folder=RECORDS):
+    """Write a record to SECTION-WHAT-SEED.json, in the place of an older one; return the path."""
+    check(record)
+    what = "-".join(record["what"].replace(",", " ").split())
+    path = Path(folder) / f"{record['section']}-{what}-{record['seed']}.json"
+    with replacing(path) as file:
+        file.write((json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode())
+    return path
+
+
+def check(record):
+    """Return a record; raise ValueError for one that lacks a field or has no number to show."""
+    for field, kind in KINDS.items():
+        if not isinstance(record.get(field), kind):
+            raise ValueError(f"{field} is {record.get(field)!r}, wanted {kind.__name__}")
+    columns = {section.name: section.columns for section in SECTIONS}
+    if record["section"] not in columns:
+        raise ValueError(f"section is {record['section']!r}, wanted one of {', '.join(columns)}")
+    for name in columns[record["section"]]:
+        if not isinstance(record["numbers"].get(name), float | int):
+            raise ValueError(f"the number {name!r} is {record['numbers'].get(name)!r}")
+    return record
+
+
+def from_cell(file):
+    """Return the record of a cell of examples/mode_collapse.py."""
+    sys.path.insert(0, str(ROOT / "examples"))
+    import mode_collapse
+
+    cell = json.loads(Path(file).read_text(encoding="utf-8"))
+    steps, key = cell["settings"]["steps"], (cell["data"], cell["method"])
+    names = ("modes", "high quality", "reverse KL")
+    published = mode_collapse.PUBLISHED.get(key)
+    budgets = {length: name for name, length in mode_collapse.BUDGETS.items()}
+    return {
+        "section": "modes", "what": ", ".join(key),
+        "protocol": "Lin et al. 2018, section 4.1: 100,000 points, 2,500 samples, high quality within 3 sigma",
+        "budget": budgets.get(steps, f"{steps:,} steps"),
+        "command": f"python examples/mode_collapse.py --data {key[0]} --methods {key[1]}",
+        "seed": cell["seed"], "steps": steps, "seconds": float(cell["seconds"]), "hardware": cell["hardware"],
+        "numbers": {name: cell[name] for name in (*names, "Jensen-Shannon")},
+        "published": dict(zip(names, published.split(", "), strict=True)) if published else {},
+        "paper_steps": mode_collapse.BUDGETS["paper"], "source": "Lin et al. 2018, table 1",
+    }  # fmt: skip
+
+
+# ---- the page --------------------------------------------------------------------------------------------
+
+
+def page(records):
+    """Return docs/results.md as text."""
+    lines = ["# Results", "", *paragraph(
+        "Written by `python benchmarks/results.py` from the records in `docs/results/`, one for each run; its docstring "
+        "says what a record holds. Numbers that fall short stand here as they are; ± is the standard error over seeds. "
+        "A quick budget is a stated fraction of a real training: it shows that everything runs and what is learned "
+        "first, not what a family can do."
+    )]  # fmt: skip
+    for section in SECTIONS:
+        found = [record for record in records if record["section"] == section.name]
+        if found:
+            lines += [f"## {section.title}", "", *paragraph(section.about), *table(section, found), "", *facts(found), ""]
+    known = {record["section"] for record in records}
+    missing = [section.title for section in SECTIONS if section.name not in known]
+    families = {record["what"] for record in records if record["section"] == "families"}
+    missing += [f"the family {name}" for name in FAMILIES if name not in families]
+    if missing:
+        lines += ["## Not measured yet", "", *paragraph(", ".join(missing) + ".")]
+    return "\n".join(lines)
+
+
+def paragraph(text):
+    """Return the lines of a paragraph, and an empty one."""
+    return [*textwrap.wrap(text, 120, break_long_words=False, break_on_hyphens=False), ""]
+
+
+def table(section, records):
+    """Return the lines of a section's table: a row for all seeds of a thing, the best first if it is ranked."""
+    if section.ranked and len(distinct(records, "protocol")) > 1:
+        raise UserError(f"{section.title} cannot be ranked: its records differ in their protocol; measure all alike")
+    groups = {}
+    for record in records:
+        groups.setdefault(record["what"], []).append(record)
+    rows = list(groups.items())
+    if section.ranked:
+        rows.sort(key=lambda row: np.mean([run["numbers"][section.ranked] for run in row[1]]))
+    columns = [(name, any(name in run.get("published", {}) for run in records)) for name in section.columns]
+    heads = [part for name, beside in columns for part in (name.removesuffix("-LeNet"), "published")[: 1 + beside]]
+    if section.ranked:
+        heads[0] = section.ranked
+    lines = [row_of(["", *heads, "budget", "steps", "seeds", "minutes"]), "|" + "---|" * (len(heads) + 5)]
+    for what, runs in rows:
+        cells = []
+        for name, beside in columns:
+            cells.append(number(runs, name, section.columns[name]))
+            cells += [runs[0].get("published", {}).get(name, "")] if beside else []
+        lines.append(row_of([what, *cells, *about(runs)]))
+    floors = [shown(floor(records, name), section.columns[name]) for name, _ in columns]
+    if any(floors):
+        cells = [part for text, (_, beside) in zip(floors, columns, strict=True) for part in (text, "")[: 1 + beside]]
+        lines.append(row_of(["*training images: the floor*", *cells, "", "", "", ""]))
+    return lines
+
+
+def number(runs, name, digits):
+    """Write the mean over seeds and its standard error; of one seed the error of the measurement itself, if any."""
+    values = [run["numbers"][name] for run in runs]
+    error = np.std(values, ddof=1) / len(values) ** 0.5 if len(values) > 1 else runs[0].get("errors", {}).get(name)
+    text = shown(np.mean(values), digits)
+    return text if error is None else f"{text.removesuffix(' %')} ± {shown(error, digits)}"
+
+
+def shown(value, digits):
+    """Write a number with some digits after the point, or as a percentage; nothing for None."""
+    if value is None:
+        return ""
+    return f"{100 * value:.1f} %" if digits == "%" else f"{value:.{digits}f}"
+
+
+def about(runs):
+    """Return budget, steps (of the paper's, if known), seeds and minutes for a row; raise UserError if they differ."""
+    for field in ("budget", "steps", "protocol"):
+        if len({run[field] for run in runs}) > 1:
+            raise UserError(f"the records of {runs[0]['what']} differ in their {field}: their mean has no meaning")
+    steps = f"{runs[0]['steps']:,}" + (f" of {runs[0]['paper_steps']:,}" if runs[0].get("paper_steps") else "")
+    seconds = np.mean([run["seconds"] for run in runs])
+    return runs[0]["budget"], steps, len(runs), f"{seconds / 60:.1f}"
+
+
+def floor(records, name):
+    """Return the mean of the records' floors, None if there are none."""
+    found = [record["floors"][name] for record in records if name in record.get("floors", {})]
+    return np.mean(found) if found else None
+
+
+def facts(records):
+    """Return lines with protocols, sources, hardware and commands of a table."""
+    lines = [f"- protocol: {text}" for text in distinct(records, "protocol")]
+    lines += [f"- published: {text}" for text in distinct(records, "source")]
+    lines += [f"- hardware: {text}" for text in distinct(records, "hardware")]
+    return lines + [f"- `{text}`" for text in distinct(records, "command")]
+
+
+def distinct(records, field):
+    """Return the values that a field has in the records, each once."""
+    return list(dict.fromkeys(record[field] for record in records if record.get(field)))
+
+
+def row_of(cells):
+    return "| " + " | ".join(str(cell) for cell in cells) + " |"
+
+
+if __name__ == "__main__":
+    main()
