@@ -173,7 +173,7 @@ def from_cell(file):
 def page(records):
     """Return docs/results.md as text."""
     lines = ["# Results", "", *paragraph(
-        "Written by `python benchmarks/results.py` from the records in `docs/results/`, one for each run; its docstring "
+        "Written by `python benchmarks/results.py` from the records in `docs/results/`, one for each run; the script "
         "says what a record holds. Numbers that fall short stand here as they are; ± is the standard error over seeds. "
         "A quick budget is a stated fraction of a real training: it shows that everything runs and what is learned "
         "first, not what a family can do."
@@ -181,7 +181,8 @@ def page(records):
     for section in SECTIONS:
         found = [record for record in records if record["section"] == section.name]
         if found:
-            lines += [f"## {section.title}", "", *paragraph(section.about), *table(section, found), "", *facts(found), ""]
+            lines += [f"## {section.title}", "", *paragraph(section.about), *table(section, found), ""]
+            lines += [*facts(found), ""]
     known = {record["section"] for record in records}
     missing = [section.title for section in SECTIONS if section.name not in known]
     families = {record["what"] for record in records if record["section"] == "families"}

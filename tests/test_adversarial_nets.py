@@ -1,0 +1,82 @@
+"""The first GAN's own protocol: how it starts, how it moves, and the measure of its authors."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scratchgan import data, training, xp
+from scratchgan.data import Batches
+from scratchgan.metrics.parzen import log_likelihood
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "examples"))
+
+import adversarial_nets  # noqa: E402
+from adversarial_nets import AdversarialNets, Settings  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def images():
+    return AdversarialNets.load_data(Settings())
+
+
+def start(images, **options):
+    settings = Settings(batch_size=10, **options)
+    return AdversarialNets(settings, (28, 28, 1), np.random.default_rng(0)), Batches(
+        images, batch_size=10, rng=np.random.default_rng(1)
+    )
+
+
+def test_weights_start_within_the_authors_bounds(images):
+    model, _ = start(images)
+    for net, bound in ((model.G, 0.05), (model.D, 0.005)):
+        for name, param in net.named_params().items():
+            largest = float(abs(param.value).max())
+            assert largest == 0 if name.endswith("b") else 0.95 * bound < largest <= bound, name
+
+
+def test_the_generator_begins_at_the_mean_image(images):
+    model, _ = start(images)
+    model.begin_at_the_mean(images)
+    bias = xp.to_host(model.G.layers[4].b.value).astype(np.float64)
+    np.testing.assert_allclose(1 / (1 + np.exp(-bias)), images.mean(axis=0).ravel() / 255, atol=2e-7)
+
+
+def test_momentum_grows_and_the_learning_rate_falls(images):
+    model, batches = start(images)
+    for steps, momentum in ((0, 0.5), (62_500, 0.6), (125_000, 0.7), (10**6, 0.7)):
+        model.opt_G.steps = steps
+        model.step(batches)
+        assert model.opt_G.momentum == model.opt_D.momentum == pytest.approx(momentum)
+    assert model.opt_G.lr(0) == 0.1 and model.opt_D.lr(0) == 0.05
+    assert model.opt_G.lr(125_000) == pytest.approx(0.1 / 1.000004**125_000)
+    assert model.opt_G.lr(10**8) == 1e-6
+
+
+def test_latent_vectors_have_a_variance_of_one(images):
+    z = start(images)[0].latent(2000, np.random.default_rng(0))
+    assert z.dtype == np.float32 and abs(z).max() <= 3**0.5
+    assert z.var() == pytest.approx(1, abs=0.01)  # 200,000 numbers: 3 standard deviations are 0.006
+
+
+def test_validation_images_are_not_for_training(images):
+    train, validation = adversarial_nets.split(Settings())
+    assert (len(train), len(validation)) == (8334, 1666)
+    np.testing.assert_array_equal(train, images)
+
+
+def test_parzen_measures_samples_and_training_images(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    training.train(AdversarialNets, Settings(steps=1, batch_size=10, out="run", device="cpu"))
+    argv = ["parzen", "run", "--n", "40", "--device", "cpu"]
+    training.main(AdversarialNets, Settings, argv, [adversarial_nets.parzen])
+    assert "nats, with a sigma of" in capsys.readouterr().out
+    found = json.loads((tmp_path / "run" / "parzen.json").read_text())
+    train, validation = adversarial_nets.split(Settings())
+    test = data.load_images("glyphs", seed=0, split="test").images
+    expected = log_likelihood(*(x.reshape(len(x), -1) / 255 for x in (train[:40], validation[:1000], test)))
+    assert found["n"] == 40 and found["test images"] == len(test)
+    assert found["training images"] == pytest.approx(dict(zip(("nats", "error", "sigma"), expected, strict=True)))
+    assert np.isfinite(found["samples"]["nats"]) and found["samples"]["error"] > 0

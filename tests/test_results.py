@@ -1,0 +1,144 @@
+"""docs/results.md is what the command writes from the records, and the records are read as they should be."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from scratchgan.errors import UserError
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+import families  # noqa: E402
+import results  # noqa: E402
+
+
+def record(what="dcgan", seed=0, distance=10.0, **changes):
+    """Return a record of a family of images."""
+    numbers = {"FID-LeNet": distance, "precision-LeNet": 0.5, "recall-LeNet": 0.25,
+               "nearer to training data-LeNet": 0.5}  # fmt: skip
+    return {
+        "section": "families", "what": what, "protocol": "2,000 samples", "budget": "quick", "command": f"train {what}",
+        "seed": seed, "steps": 400, "seconds": 90.0, "hardware": "a computer", "numbers": numbers,
+        "floors": {"FID-LeNet": 3.0},
+    } | changes  # fmt: skip
+
+
+def rows(page):
+    """Return the cells of the page's tables, without heads."""
+    lines = [line for line in page.splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_the_page_is_what_the_command_writes():
+    written = results.PAGE.read_text(encoding="utf-8")
+    assert written == results.page(results.load()), "python benchmarks/results.py writes it anew"
+
+
+def test_every_committed_record_says_how_it_was_made():
+    for found in results.load():
+        script = found["command"].split()[1]
+        assert (ROOT / script).exists() and found["seconds"] > 0 and found["hardware"], found["command"]
+
+
+def test_mean_and_standard_error_over_seeds():
+    page = results.page([record(seed=seed, distance=value) for seed, value in enumerate((10.0, 12.0, 17.0))])
+    _, row, floor = rows(page)
+    # mean 13, deviation sqrt((9 + 1 + 16) / 2) = 3.606, over sqrt(3): 2.08
+    assert row[:3] == ["dcgan", "13.0 ± 2.1", "0.50 ± 0.00"] and row[-4:] == ["quick", "400", "3", "1.5"]
+    assert floor[0] == "*training images: the floor*" and floor[1] == "3.0"
+
+
+def test_the_best_family_is_first_and_missing_ones_are_named():
+    page = results.page([record("gan", distance=30.0), record("dcgan", distance=5.0), record("wgan", distance=7.0)])
+    assert [row[0] for row in rows(page)[1:4]] == ["dcgan", "wgan", "gan"]
+    missing = page.split("## Not measured yet")[1]
+    assert "the family sngan" in missing and "the family dcgan" not in missing and "Ring and grid" in missing
+
+
+def test_families_that_were_measured_differently_are_not_ranked():
+    with pytest.raises(UserError, match="cannot be ranked"):
+        results.page([record("gan"), record("dcgan", protocol="10,000 samples")])
+
+
+@pytest.mark.parametrize("change", [{"steps": 800}, {"budget": "default"}])
+def test_seeds_of_unequal_runs_are_not_averaged(change):
+    with pytest.raises(UserError, match="differ"):
+        results.page([record(), record(seed=1, **change)])
+
+
+def test_a_published_value_stands_beside_ours():
+    parzen = record("adversarial_nets", section="parzen", numbers={"log-likelihood": 200.0}, floors={},
+                    errors={"log-likelihood": 2.5}, published={"log-likelihood": "225 ± 2"},
+                    paper_steps=125_000)  # fmt: skip
+    head, row = rows(results.page([parzen]))
+    assert head[1:3] == ["log-likelihood", "published"]
+    assert row[1:5] == ["200.0 ± 2.5", "225 ± 2", "quick", "400 of 125,000"]
+
+
+def test_records_are_kept_as_files(tmp_path):
+    path = results.save(record("ring, pacgan2", seed=2), tmp_path)
+    assert path.name == "families-ring-pacgan2-2.json"
+    assert results.load(tmp_path) == [record("ring, pacgan2", seed=2)]
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "{}", json.dumps(record(section="jokes")), json.dumps(record(numbers={"FID-LeNet": None}))]
+)
+def test_a_bad_record_is_named(tmp_path, text):
+    (tmp_path / "bad.json").write_text(text)
+    with pytest.raises(UserError, match="bad.json is no record"):
+        results.load(tmp_path)
+
+
+def test_a_cell_of_mode_collapse_becomes_a_record(tmp_path):
+    cell = {"method": "pacgan2", "data": "ring", "seed": 1, "seconds": 90, "hardware": "a computer", "modes": 7.0,
+            "high quality": 0.5, "reverse KL": 0.07, "Jensen-Shannon": 0.02, "settings": {"steps": 1600}}  # fmt: skip
+    file = tmp_path / "ring-pacgan2-1.json"
+    file.write_text(json.dumps(cell))
+    found = results.check(results.from_cell(file))
+    assert (found["section"], found["what"], found["seed"], found["budget"]) == ("modes", "ring, pacgan2", 1, "quick")
+    _, row = rows(results.page([found]))
+    assert row[1:7] == ["7.0", "7.9", "50.0 %", "95.6 %", "0.07", "0.07"] and row[8] == "1,600 of 400,000"
+
+
+# ---- benchmarks/families.py ------------------------------------------------------------------------------
+
+
+def test_a_family_is_trained_measured_and_then_skipped(tmp_path, monkeypatch):
+    calls, folder = [], tmp_path / "records"
+    folder.mkdir()
+    load, save = results.load, results.save
+    monkeypatch.setattr(results, "load", lambda: load(folder))
+    monkeypatch.setattr(results, "save", lambda found: save(found, folder))
+
+    def call(name, *arguments):
+        calls.append(arguments[0])
+        run = tmp_path / "quick" / name
+        run.mkdir(parents=True, exist_ok=True)
+        metrics = dict.fromkeys(families.MEASURED, {"value": 0.5, "floor": 0.25})
+        (run / "log.jsonl").write_text('{"step": 400, "seconds": 12.5}\n')
+        (run / "metrics.json").write_text(json.dumps({"n": 2000, "accuracy on test images": 0.99, "metrics": metrics}))
+
+    monkeypatch.setattr(families, "call", call)
+    options = families.parse(["--out", str(tmp_path), "--threads", "1", "--note", "shared"])
+    families.measure("dcgan", 0, options)
+    assert calls == ["--data", "evaluate"]
+    (found,) = load(folder)
+    assert found["numbers"]["FID-LeNet"] == 0.5 and found["floors"]["recall-LeNet"] == 0.25
+    assert found["command"] == "python examples/dcgan.py --data mnist --steps 400 --seed 0"
+    assert found["hardware"].endswith(", shared") and "1 thread," in found["hardware"]
+    families.measure("dcgan", 0, options)
+    assert calls == ["--data", "evaluate"]
+
+
+def test_the_default_budget_asks_the_example():
+    assert families.steps_of("gan", "default") == 30_000
+    assert families.steps_of("adversarial_nets", "default") == 125_000
+    assert families.steps_of("dcgan", "quick") == 400
+
+
+def test_every_family_that_is_expected_has_an_example():
+    assert all((ROOT / "examples" / f"{name}.py").exists() for name in results.FAMILIES)
