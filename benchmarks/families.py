@@ -72,15 +72,17 @@ def measure(name, seed, options):
         call(name, "--data", "mnist", "--steps", steps, "--seed", seed, "--out", run, "--sample-every", steps,
              "--checkpoint-every", max(steps // 4, 1), "--threads", options.threads,
              "--device", options.device)  # fmt: skip
-    *_, last = read_log(run / "log.jsonl")
-    about = {"what": name, "budget": options.budget, "seed": seed, "steps": last["step"], "seconds": last["seconds"],
-             "command": f"python examples/{name}.py --data mnist --steps {last['step']} --seed {seed}",
+    call(name, "evaluate", run, "--n", SAMPLES[options.budget], "--device", options.device)
+    found = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    steps = found["step"]  # of the checkpoint: a log can be ahead of it
+    seconds = next(line["seconds"] for line in read_log(run / "log.jsonl") if line["step"] == steps)
+    about = {"what": name, "budget": options.budget, "seed": seed, "steps": steps, "seconds": seconds,
+             "command": f"python examples/{name}.py --data mnist --steps {steps} --seed {seed}",
              "hardware": hardware(options)}  # fmt: skip
     if name == "adversarial_nets":
         call(name, "parzen", run, "--device", options.device)
         results.save(about | parzen(json.loads((run / "parzen.json").read_text(encoding="utf-8"))))
-    call(name, "evaluate", run, "--n", SAMPLES[options.budget], "--device", options.device)
-    results.save(about | family(json.loads((run / "metrics.json").read_text(encoding="utf-8"))))
+    results.save(about | family(found))
 
 
 def steps_of(name, budget):

@@ -119,14 +119,16 @@ def test_a_family_is_trained_measured_and_then_skipped(tmp_path, monkeypatch):
         run = tmp_path / "quick" / name
         run.mkdir(parents=True, exist_ok=True)
         metrics = dict.fromkeys(families.MEASURED, {"value": 0.5, "floor": 0.25})
-        (run / "log.jsonl").write_text('{"step": 400, "seconds": 12.5}\n')
-        (run / "metrics.json").write_text(json.dumps({"n": 2000, "accuracy on test images": 0.99, "metrics": metrics}))
+        found = {"step": 400, "n": 2000, "accuracy on test images": 0.99}
+        (run / "log.jsonl").write_text('{"step": 400, "seconds": 12.5}\n{"step": 425, "seconds": 13.5}\n')
+        (run / "metrics.json").write_text(json.dumps(found | {"metrics": metrics}))
 
     monkeypatch.setattr(families, "call", call)
     options = families.parse(["--out", str(tmp_path), "--threads", "1", "--note", "shared"])
     families.measure("dcgan", 0, options)
     assert calls == ["--data", "evaluate"]
     (found,) = load(folder)
+    assert (found["steps"], found["seconds"]) == (400, 12.5)
     assert found["numbers"]["FID-LeNet"] == 0.5 and found["floors"]["recall-LeNet"] == 0.25
     assert found["command"] == "python examples/dcgan.py --data mnist --steps 400 --seed 0"
     assert found["hardware"].endswith(", shared") and "1 thread," in found["hardware"]
