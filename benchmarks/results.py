@@ -15,7 +15,7 @@ A record is a JSON file of one run, written by a program and never by hand. Its 
     errors     {name: standard error}, of a number that has one in a single run already; may be missing
     floors     {name: value}: of training data in the place of samples; may be missing
     published  {name: text}: what others report for it, printed as it is; may be missing
-    paper_steps, source                how long and where that was; may be missing
+    full_steps, source                the steps of a whole run, and where the published number stands; may be missing
 
 Of several seeds the table shows the mean and its standard error, the deviation over the root of their number.
 `save` writes a record; benchmarks/families.py does so for the families of images.
@@ -54,13 +54,13 @@ SECTIONS = (
         "modes", "Ring and grid",
         "Modes covered (of 8 and of 25), share of samples of high quality, reverse KL of the mode histogram. "
         "A run at the quick budget is a small part of the authors'; [gan.md](gan.md) says what the numbers mean.",
-        {"modes": 1, "high quality": "%", "reverse KL": 2},
+        {"modes": 1, "high quality": "%", "reverse KL": 3},
     ),
     Section(
         "parzen", "MNIST, Parzen windows",
         "Log-likelihood of test images in nats, larger is better; ± is the standard error over test images where there "
-        "is one seed. The floor is what training images reach in the place of samples: a generator can be above it, "
-        "and more is not always better (Theis, van den Oord & Bethge 2016). "
+        "is one seed. The last row is what training images reach in the place of samples: a generator can be above "
+        "it, and more is not always better (Theis, van den Oord & Bethge 2016). "
         "[adversarial_nets.md](adversarial_nets.md) has the protocol.",
         {"log-likelihood": 1},
     ),
@@ -68,8 +68,8 @@ SECTIONS = (
         "families", "Families of images on MNIST",
         "Ranked by FID-LeNet, the Fréchet distance of features of our own classifier: smaller is better, not to be "
         "compared with FID. `nearer` is the probability that a sample is nearer to the training data than a test image "
-        "is: 0.5 is chance, 1 a copy. The floor is what training images reach in the place of samples. There is no "
-        "published value: the features are ours.",
+        "is: 0.5 is chance, 1 a copy. The last row is what training images reach in the place of samples: a floor for "
+        "the distance, a ceiling for precision and recall. There is no published value: the features are ours.",
         {"FID-LeNet": 1, "precision-LeNet": 2, "recall-LeNet": 2, "nearer to training data-LeNet": 2},
         "FID-LeNet",
     ),
@@ -163,7 +163,7 @@ def from_cell(file):
         "seed": cell["seed"], "steps": steps, "seconds": float(cell["seconds"]), "hardware": cell["hardware"],
         "numbers": {name: cell[name] for name in (*names, "Jensen-Shannon")},
         "published": dict(zip(names, published.split(", "), strict=True)) if published else {},
-        "paper_steps": mode_collapse.BUDGETS["paper"], "source": "Lin et al. 2018, table 1",
+        "full_steps": mode_collapse.BUDGETS["paper"], "source": "Lin et al. 2018, table 1",
     }  # fmt: skip
 
 
@@ -221,7 +221,7 @@ def table(section, records):
     floors = [shown(floor(records, name), section.columns[name]) for name, _ in columns]
     if any(floors):
         cells = [part for text, (_, beside) in zip(floors, columns, strict=True) for part in (text, "")[: 1 + beside]]
-        lines.append(row_of(["*training images: the floor*", *cells, "", "", "", ""]))
+        lines.append(row_of(["*training images*", *cells, "", "", "", ""]))
     return lines
 
 
@@ -241,11 +241,11 @@ def shown(value, digits):
 
 
 def about(runs):
-    """Return budget, steps (of the paper's, if known), seeds and minutes for a row; raise UserError if they differ."""
+    """Return budget, steps (of a whole run's, if known), seeds and minutes of a row; raise UserError if they differ."""
     for field in ("budget", "steps", "protocol"):
         if len({run[field] for run in runs}) > 1:
             raise UserError(f"the records of {runs[0]['what']} differ in their {field}: their mean has no meaning")
-    steps = f"{runs[0]['steps']:,}" + (f" of {runs[0]['paper_steps']:,}" if runs[0].get("paper_steps") else "")
+    steps = f"{runs[0]['steps']:,}" + (f" of {runs[0]['full_steps']:,}" if runs[0].get("full_steps") else "")
     seconds = np.mean([run["seconds"] for run in runs])
     return runs[0]["budget"], steps, len(runs), f"{seconds / 60:.1f}"
 
