@@ -120,7 +120,8 @@ def parzen(found):
         "section": "parzen",
         "protocol": f"Goodfellow et al. 2014, section 5: {found['n']:,} samples, {found['test images']:,} test images, "
         "sigma from 1,000 others",
-        "numbers": {"log-likelihood": samples["nats"], "sigma": samples["sigma"]}, "errors": {"log-likelihood": samples["error"]},
+        "numbers": {"log-likelihood": samples["nats"], "sigma": samples["sigma"]},
+        "errors": {"log-likelihood": samples["error"]},
         "floors": {"log-likelihood": train["nats"]}, "published": {"log-likelihood": PAPER["nats"]},
         "source": "Goodfellow et al. 2014, table 1; no steps are named there: after 125,000 the momentum of the "
         "authors' code is where it ends",
