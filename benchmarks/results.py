@@ -1,9 +1,9 @@
 """Write docs/results.md, the numbers of this library beside published ones, from the records in docs/results/.
 
-    python benchmarks/results.py                                # write the page
-    python benchmarks/results.py --cells runs/mode_collapse     # first take over what examples/mode_collapse.py found
+    python benchmarks/results.py
 
-A record is a JSON file of one run, written by a program and never by hand. Its fields:
+What examples/mode_collapse.py found lies in docs/results/mode_collapse/, as it wrote it. All else are records: a record
+is a JSON file of one run, written by a program and never by hand. Its fields:
 
     section    which table it belongs to: "modes", "parzen", "families", "labels", "codes", "semi-supervised", "text"
     what       the row, such as "ring, pacgan2" or "dcgan": runs that differ only in their seeds share it
@@ -53,7 +53,7 @@ SECTIONS = (
     Section(
         "modes", "Ring and grid",
         "Modes covered (of 8 and of 25), share of samples of high quality, reverse KL of the mode histogram. "
-        "A run at the quick budget is a small part of the authors'; [gan.md](gan.md) says what the numbers mean.",
+        "A run at the quick budget is a small part of the authors'; [mode_collapse.md](mode_collapse.md) says what the numbers mean.",
         {"modes": 1, "high quality": "%", "reverse KL": 3},
     ),
     Section(
@@ -88,14 +88,9 @@ LABELLED = ("cgan", "acgan", "projection", "infogan", "ssgan")  # measured too, 
 
 
 def main(argv=None):
-    """Take over cells, if any are named; write the page."""
-    parser = argparse.ArgumentParser("results.py", description=__doc__.split("\n")[0])
-    parser.add_argument("--cells", nargs="*", default=[], help="folders that examples/mode_collapse.py wrote")
-    options = parser.parse_args(argv)
+    """Write the page."""
+    argparse.ArgumentParser("results.py", description=__doc__.split("\n")[0]).parse_args(argv)
     try:
-        for folder in options.cells:
-            for file in sorted(Path(folder).glob("*.json")):
-                save(from_cell(file))
         write_page(load())
     except UserError as error:
         sys.exit(f"results.py: error: {error}")
@@ -113,7 +108,7 @@ def write_page(records):
 
 def load(folder=RECORDS):
     """Return all records of a folder, in the order of their files; raise UserError, naming the file, for a bad one."""
-    records = []
+    records = [from_cell(file) for file in sorted((Path(folder) / "mode_collapse").glob("*.json"))]
     for file in sorted(Path(folder).glob("*.json")):
         try:
             records.append(check(json.loads(file.read_text(encoding="utf-8"))))

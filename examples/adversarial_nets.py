@@ -67,13 +67,13 @@ class AdversarialNets(training.Model):
         if steps == 0:
             self.begin_at_the_mean(batches.arrays[0])
         self.opt_G.momentum = self.opt_D.momentum = min(0.5 + 0.2 * steps / 125_000, 0.7)  # 250 epochs of 50,000
-        real = xp.to_device(batches.next().astype(np.float32) / 255)  # (N, H, W, C)
+        real = xp.to_device(batches.next()).astype("float32") / 255  # (N, H, W, C)
         return {"D": self.discriminator_step(real), "G": self.generator_step(len(real))}
 
     def begin_at_the_mean(self, images):
         """Choose G's last bias b such that sigmoid(b) is the mean image."""
-        mean = np.clip(images.mean(axis=0).ravel() / 255, 1e-7, 1 - 1e-7)
-        self.G.layers[4].b.value[...] = xp.to_device(np.log(mean / (1 - mean)), np.float32)
+        mean = xp.clip(xp.asarray(images).mean(axis=0, dtype="float32").ravel() / 255, 1e-7, 1 - 1e-7)
+        self.G.layers[4].b.value[...] = xp.log(mean / (1 - mean))
 
     def discriminator_step(self, real):
         # D ascends 1/2 (log D(x) + log(1 - D(G(z)))): the 1/2 is in its learning rate
