@@ -100,6 +100,9 @@ def take_grad(flat):
 
 def require_directions(net):
     """Raise NotImplementedError unless `double_backward` follows every Param of a network along its direction."""
+    for path, layer in net.named_layers():
+        if not layer.passes_directions:
+            raise NotImplementedError(f"{path or 'the network'}, {layer!r}: double_backward does not ask all its parts")
     for path, layer, _, param in net.attributes(Param):
         if type(param) is not Param or not layer.follows_directions:
             raise NotImplementedError(f"{path} of {layer!r}: double_backward does not follow it along a direction")

@@ -21,6 +21,7 @@ from scratchgan.unroll import FollowAdam, Surprise, require_directions, unrolled
 
 
 REFUSED = set(rows_param.SMOOTH) | set(rows_param.COMPOSED)  # weights that are functions of others
+REFUSED |= {"Join", "a network that is told"}  # what is told is not asked
 REFUSED |= set(rows_condition.SMOOTH) | set(rows_condition.COMPOSED)  # embeddings, and gains of each class
 
 

@@ -20,6 +20,7 @@ class Layer:
 
     mixes_samples = False  # whether, in training, y of one sample depends on the others of its batch
     follows_directions = False  # whether double_backward knows how the layer's own Params move: see docs/unrolled.md
+    passes_directions = True  # whether it asks the double_backward of every layer inside
     takes_labels = False  # whether the input of `forward` is a pair (x, labels); dx, ddx and bend are of x alone
 
     def __call__(self, x):

@@ -80,6 +80,8 @@ class Join(Layer):
     section 4.1): it has no gradient, so that dx is of x alone. It stands at the bottom of a Sequential.
     """
 
+    passes_directions = False  # g(c) does not depend on x, and is not asked
+
     def __init__(self, f, g):
         self.f, self.g = f, g
 
