@@ -53,7 +53,8 @@ SECTIONS = (
     Section(
         "modes", "Ring and grid",
         "Modes covered (of 8 and of 25), share of samples of high quality, reverse KL of the mode histogram. "
-        "A run at the quick budget is a small part of the authors'; [mode_collapse.md](mode_collapse.md) says what the numbers mean.",
+        "A run at the quick budget is a small part of the authors'; [mode_collapse.md](mode_collapse.md) says what the "
+        "numbers mean.",
         {"modes": 1, "high quality": "%", "reverse KL": 3},
     ),
     Section(
