@@ -234,7 +234,9 @@ def find_parameters(owner, names=None):
     if isinstance(held, dict) and all(hasattr(value, "dtype") for value in held.values()):
         return {name: Slot(owner, held, name) for name in held}
     if held:
-        parts = held.items() if isinstance(held, dict) else [(f"p{i}", part) for i, part in enumerate(held)]
+        parts = list(held.items() if isinstance(held, dict) else ((f"p{i}", part) for i, part in enumerate(held)))
+        if not all(hasattr(part, "value") or hasattr(part, "data") for _, part in parts):
+            raise TypeError("params holds neither arrays, beside a dict grads, nor objects with a value and a grad")
         kind = lambda part: "value" if hasattr(part, "value") else "data"
         return {getattr(part, "name", None) or name: Slot(owner, part, kind(part)) for name, part in parts}
     if names is None:

@@ -105,6 +105,8 @@ def gradcheck(arguments):
         raise
     except Exception as error:  # the code under test may raise anything
         raise UserError(f"{options.code} could not be checked: {described(error, path)}.") from error
+    if not outcome.reports:
+        raise UserError(f"{options.code}: none of the cases could be run; {outcome.notes[-1]}.")
     return say(outcome, options.json)
 
 
