@@ -106,7 +106,7 @@ def functions_of(module, known):
 
 
 SCORES = {"real_logits": (6, 1), "fake_logits": (6, 1), "logits": (6, 3), "x": (6, 3), "target": (6, 3)}
-LOSSES = functions_of(losses, [*SCORES, "targets", "labels", "sign"])
+LOSSES = functions_of(losses, [*SCORES, "labelled_logits", "targets", "labels", "sign"])
 PENALTIES = functions_of(penalties, ["D", "real", "fake", "rng", "net"])
 
 
@@ -120,6 +120,7 @@ def test_the_tables_hold_every_loss_and_penalty():
 def test_loss(name):
     rng = np.random.default_rng(0)
     draws = {key: rng.standard_normal(shape, dtype="float32") for key, shape in SCORES.items()}
+    draws["labelled_logits"] = rng.standard_normal((6, 3), dtype="float32")
     draws |= {"targets": rng.random((6, 3), dtype="float32"), "labels": rng.integers(0, 3, 6), "sign": -1}
     chosen = [key for key in inspect.signature(LOSSES[name]).parameters if key in draws]
     fixed = {key: draws[key] for key in chosen if key == "sign"}
