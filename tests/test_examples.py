@@ -147,7 +147,8 @@ def what_G_wants(model, z):
         out = model.D.forward(model.G.forward(z)[0])[0]
         (category, numbers), _ = model.information(out, z)
         return category + 0.1 * numbers - losses.nonsaturating_generator(out[:, :1])[0]
-    return scores_of_samples(model, z, train=True).mean()  # as G's step sees it: by the batch's statistics
+    dropout = isinstance(model, adversarial_nets.AdversarialNets)  # which would draw other features each time
+    return scores_of_samples(model, z, train=not dropout).mean()  # as G's step sees it: by the batch's statistics
 
 
 def real_samples(model, n):

@@ -89,8 +89,8 @@ def test_the_command_says_what_is_wrong_and_exits_with_it(tmp_path, capsys, fact
         assert ("WRONG: dense, 5 cases" if factor == 2 else "AGREE: dense, 5 cases") in out
 
 
-def test_code_that_cannot_run_is_unresolved_or_an_error(tmp_path, capsys):
+def test_code_that_cannot_run_is_an_error(tmp_path, capsys):
     (tmp_path / "never.py").write_text(MINE)
-    assert main(["gradcheck", f"{tmp_path}/never.py:Never", "--like", "tanh"]) == 2
-    assert "could not run plain: NotImplementedError: to do" in capsys.readouterr().out
+    assert main(["gradcheck", f"{tmp_path}/never.py:Never", "--like", "tanh"]) == 3
+    assert "could not run plain: NotImplementedError: to do" in capsys.readouterr().err
     assert main(["gradcheck", f"{tmp_path}/none.py:Never", "--like", "tanh"]) == 3

@@ -106,7 +106,8 @@ def gradcheck(arguments):
     except Exception as error:  # the code under test may raise anything
         raise UserError(f"{options.code} could not be checked: {described(error, path)}.") from error
     if not outcome.reports:
-        raise UserError(f"{options.code}: none of the cases could be run; {outcome.notes[-1]}.")
+        first = next((note for note in outcome.notes if note.startswith("could not run")), "no case fits")
+        raise UserError(f"{options.code}: none of the cases could be run; {first}.")
     return say(outcome, options.json)
 
 
