@@ -16,7 +16,7 @@ The map x -> y is A^T after products after B^T. Its adjoints are the adjoints of
 dx = B [(U^T products) A dy], and dW = G^T [(B^T x)^T (A dy)]. docs/convolution.md tells more.
 
 A block of pictures takes six long calls of NumPy, and all views are made before: two threads that want Python's
-interpreter at the same time, between calls, make one sleep, and to wake it takes as long as a third of a block.
+interpreter at the same time, between calls, make one sleep, and to wake it takes longer than the call they wait for.
 """
 
 import itertools
