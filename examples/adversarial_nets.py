@@ -11,13 +11,11 @@ the paper leaves open is as in the authors' code. docs/adversarial_nets.md lists
     python examples/adversarial_nets.py parzen runs/adversarial_nets   # the log-likelihood
 """
 
-import json
 from dataclasses import dataclass
 
 import numpy as np
 
 from scratchgan import data, losses, training, xp
-from scratchgan.files import replacing
 from scratchgan.layers import Dense, Dropout, Flatten, Maxout, ReLU, Reshape, Sequential, Sigmoid
 from scratchgan.metrics.parzen import log_likelihood
 from scratchgan.optim import SGD
@@ -139,10 +137,7 @@ def parzen(Model, Settings, program, argv):
         mean, error, sigma = log_likelihood(points.reshape(len(points), -1), *others)
         print(f"{len(points):,} {name}: {mean:.1f} +- {error:.1f} nats, with a sigma of {sigma:.3g}")
         found[name] = {"nats": mean, "error": error, "sigma": sigma}
-    out = options.out or run / "parzen.json"
-    with replacing(out) as file:
-        file.write((json.dumps(found, indent=2) + "\n").encode())
-    print(f"wrote {out}")
+    command.write_numbers(found, options.out or run / "parzen.json")
 
 
 if __name__ == "__main__":

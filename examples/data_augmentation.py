@@ -101,14 +101,16 @@ class DataAugmentation(training.LabelledModel):
 class CompareOptions:
     steps: int = option(200, "training steps of each classifier, with 32 real pictures", minimum=1)
     device: str = option("auto", "where to compute", choices=("auto", "cpu", "gpu"))
+    out: str = option("", "file to write (default: RUN/compare.json)")
 
 
 def compare(Model, Settings, program, argv):
-    """Train a classifier on the run's pictures, another with as many samples added; print their test accuracies."""
+    """Train a classifier on the run's pictures, another with as many samples added; test both; write compare.json."""
     run, options = command.parse_run(program, "compare", compare.__doc__, CompareOptions, argv)
     model = command.load(Model, Settings, run, options)
     settings, data_dir = model.settings, model.settings.data_dir or None
     test = data.load_images(settings.data, data_dir=data_dir, seed=settings.seed, split="test")
+    found = {"n": len(test.labels)}
     for name, samples in (("real pictures", 0), ("with samples added", 32)):
         rng = np.random.default_rng([settings.seed, 101])
         batches = data.Batches(*model.load_data(settings), batch_size=32, rng=rng)
@@ -124,8 +126,9 @@ def compare(Model, Settings, program, argv):
             logits, tape = net.forward(xp.to_device(data.to_signed(images)))
             net.backward(tape, losses.softmax_cross_entropy(logits, xp.to_device(labels))[1])
             optimizer.step()
-        accuracy = 100 * Classifier(net, settings.data, model.shape).accuracy(test.images, test.labels)
-        print(f"seed {settings.seed}, {name}: {accuracy:.2f} % of {len(test.labels):,} test pictures")
+        found[name] = Classifier(net, settings.data, model.shape).accuracy(test.images, test.labels)
+        print(f"seed {settings.seed}, {name}: {100 * found[name]:.2f} % of {len(test.labels):,} test pictures")
+    command.write_numbers(found, options.out or run / "compare.json")
 
 
 if __name__ == "__main__":

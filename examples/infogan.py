@@ -13,7 +13,6 @@ on held-out pictures: `error`, with categories named in the best way, and the mu
 The picture: a row for each category, with samples, then a walk along each number from -1 to 1 (figure 2).
 """
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,12 +36,12 @@ from scratchgan.metrics.disentangle import matched_accuracy, mutual_information_
 from scratchgan.optim import Adam
 from scratchgan.training import option
 
-LOG_STD = math.log(1 / math.sqrt(3))  # of Q's answer to a number: the deviation of a uniform one
+LOG_STD = -np.log(3) / 2  # of Q's answer to a number: 1 / sqrt(3) is the deviation of a uniform one
 
 
 @dataclass
 class Settings(training.Settings):
-    """As in the paper's appendix C.1, but half as wide; Q learns its deviations; G's learning rate is 5 times D's."""
+    """As in the paper's appendix C.1, but half as wide; Q's deviations are fixed; G's learning rate is 5 times D's."""
 
     steps: int = option(4000, "training steps: one is a step of D and Q, and a step of G", minimum=1)
     latent: int = option(62, "length of the noise z, codes not included", minimum=1)
@@ -55,6 +54,7 @@ class InfoGAN(training.Model):
     """G: (z, c) to 7 x 7 to 14 x 14 to 28 x 28. D: a trunk, and two heads side by side: [D's logit, Q's numbers]."""
 
     convolutional = True
+
     def __init__(self, settings, shape, rng):
         super().__init__(settings, shape, rng)
         small, large, hidden = settings.width, 2 * settings.width, 8 * settings.width

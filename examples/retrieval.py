@@ -113,7 +113,7 @@ class RetrieveOptions:
     queries: int = option(1000, "test pictures to look for", minimum=1)
     gallery: int = option(5000, "training pictures to look among", minimum=10)
     device: str = option("auto", "where to compute", choices=("auto", "cpu", "gpu"))
-    out: str = option("", "picture to write (default: RUN/retrieval.png)")
+    out: str = option("", "picture to write (default: RUN/retrieval.png); the numbers lie beside it, as JSON")
 
 
 def retrieve(Model, Settings, program, argv):
@@ -131,11 +131,11 @@ def retrieve(Model, Settings, program, argv):
     queries, gallery = test.images[: options.queries], train.images[: options.gallery]
     untrained = Model(model.settings, model.shape, np.random.default_rng(model.settings.seed))
     pixels = lambda images: images.reshape(len(images), -1).astype(np.float32)
-    rows = {}
+    rows, precision = {}, {"queries": len(queries), "gallery": len(gallery)}
     for name, features in {"D": model.features, "untrained D": untrained.features, "pixels": pixels}.items():
         rows[name] = nearest(features(queries), features(gallery))
-        right = train.labels[rows[name]] == test.labels[: len(queries), None]  # (N, 10)
-        print(f"precision at 10, {name}: {right.mean():.3f}")
+        precision[name] = float((train.labels[rows[name]] == test.labels[: len(queries), None]).mean())
+        print(f"precision at 10, {name}: {precision[name]:.3f}")
     pictures = []
     for query in range(min(8, len(queries))):
         for name in ("D", "pixels"):
@@ -143,6 +143,7 @@ def retrieve(Model, Settings, program, argv):
             found = gallery[rows[name][query]]
             pictures += [queries[query], *np.where(same[:, None, None, None], found, 255 - found)]
     command.write(plots.grid(np.stack(pictures), columns=11), out)
+    command.write_numbers(precision, out.with_suffix(".json"))
 
 
 if __name__ == "__main__":

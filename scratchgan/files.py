@@ -1,6 +1,7 @@
 """Files that are there in full or not at all."""
 
 import contextlib
+import json
 import os
 from pathlib import Path
 
@@ -31,6 +32,12 @@ def replacing(path):
     except BaseException:  # Ctrl-C too
         temporary.unlink(missing_ok=True)
         raise
+
+
+def write_json(path, value):
+    """Write a value as JSON for people and programs; raise UserError where the file cannot be written."""
+    with replacing(path) as file:
+        file.write((json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def sync_directory(path):

@@ -13,6 +13,7 @@ import numpy as np
 
 from scratchgan import plots, xp
 from scratchgan.errors import UserError
+from scratchgan.files import write_json
 from scratchgan.metrics.path import great_circle
 from scratchgan.training import evaluate as evaluation
 from scratchgan.training import run as runs
@@ -244,4 +245,10 @@ def load(Model, Settings, run, options):
 def write(picture, out):
     """Write a picture and say so."""
     plots.save(picture, out)
+    print(f"wrote {out}")
+
+
+def write_numbers(found, out):
+    """Write what a command found as JSON and say so."""
+    write_json(out, found)
     print(f"wrote {out}")

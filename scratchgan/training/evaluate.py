@@ -5,7 +5,6 @@ and with the same number of samples.
 """
 
 import dataclasses
-import json
 import math
 from typing import NamedTuple
 
@@ -13,7 +12,7 @@ import numpy as np
 
 from scratchgan import data, threads, xp
 from scratchgan.errors import UserError
-from scratchgan.files import replacing
+from scratchgan.files import write_json
 from scratchgan.metrics import classifier, modes
 from scratchgan.metrics.frechet import frechet
 from scratchgan.metrics.kernel import kernel_distance
@@ -229,5 +228,4 @@ def write(found, facts, out):
     """Write what `Evaluation.table` found, and facts about it, as JSON; what is not finite becomes null."""
     finite = lambda number: number if number is not None and math.isfinite(number) else None
     metrics = {name: {"value": finite(value), "floor": finite(floor)} for name, (value, floor) in found.items()}
-    with replacing(out) as file:
-        file.write((json.dumps(facts | {"metrics": metrics}, indent=2, ensure_ascii=False) + "\n").encode())
+    write_json(out, facts | {"metrics": metrics})

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scratchgan import data, plots, xp
-from scratchgan.training.command import load, parse_run
+from scratchgan.training.command import load, parse_run, write_numbers
 from scratchgan.training.model import Model
 from scratchgan.training.settings import option
 
@@ -56,10 +56,11 @@ class AccuracyOptions:
     n: int = option(1000, "samples of each class", minimum=1)
     seed: int = option(0, "the latent vectors follow from it", minimum=0)
     device: str = option("auto", "where to compute", choices=("auto", "cpu", "gpu"))
+    out: str = option("", "file to write (default: RUN/accuracy.json)")
 
 
 def accuracy(Model, Settings, program, argv):
-    """Print how often the library's classifier names the class that a sample was asked for, by class and in all."""
+    """Count how often the classifier names the class that a sample was asked for; write accuracy.json."""
     from scratchgan.metrics import classifier
 
     run, options = parse_run(program, "accuracy", accuracy.__doc__, AccuracyOptions, argv)
@@ -68,6 +69,10 @@ def accuracy(Model, Settings, program, argv):
     labels = np.repeat(np.arange(model.settings.classes), options.n)
     z = model.latent(len(labels), np.random.default_rng(options.seed))
     right = judge.predict(model.images(xp.to_device(z), xp.to_device(labels))) == labels
-    for label in range(model.settings.classes):
-        print(f"class {label}: {100 * right[labels == label].mean():.1f} %")
+    each = right.reshape(-1, options.n).mean(axis=1)
+    for label, share in enumerate(each):
+        print(f"class {label}: {100 * share:.1f} %")
     print(f"class accuracy: {100 * right.mean():.2f} % of {len(labels):,} samples")
+    found = {"n": len(labels), "classifier": judge.name, "hash": judge.hash}
+    found |= {"class accuracy": float(right.mean()), "of each class": each.tolist()}
+    write_numbers(found, options.out or run / "accuracy.json")

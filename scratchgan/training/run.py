@@ -14,7 +14,7 @@ except ImportError:  # Windows
     fcntl = None
 
 from scratchgan.errors import CheckpointError, UserError
-from scratchgan.files import replacing
+from scratchgan.files import replacing, write_json
 from scratchgan.plots import read_log
 from scratchgan.training import checkpoint
 
@@ -69,8 +69,7 @@ class Run:
             self.samples.mkdir(exist_ok=True)
         except OSError as error:
             raise UserError(f"Cannot make the folder {self.samples}: {error.strerror}.") from error
-        with replacing(self.settings) as file:
-            file.write((json.dumps(dataclasses.asdict(settings), indent=2) + "\n").encode())
+        write_json(self.settings, dataclasses.asdict(settings))
 
     def write_log(self, record):
         """Add one line to the log."""
