@@ -5,20 +5,21 @@
 What examples/mode_collapse.py found lies in docs/results/mode_collapse/, as it wrote it. All else are records: a record
 is a JSON file of one run, written by a program and never by hand. Its fields:
 
-    section    which table it belongs to: "modes", "parzen", "families", "labels", "codes", "semi-supervised", "text"
-    what       the row, such as "ring, pacgan2" or "dcgan": runs that differ only in their seeds share it
+    section    which table it belongs to: see SECTIONS
+    what       the row, such as "ring, pacgan2" or "dcgan": runs of a budget that differ only in their seeds share it
     protocol   data, samples and what is measured, in a line
     budget     "quick", "default" or "paper"
     command    what trained it
     seed, steps, seconds, hardware     of this run
-    numbers    {name: value}; shares and accuracies from 0 to 1
+    numbers    {name: value} of the section's columns, at least one; shares and accuracies from 0 to 1
     errors     {name: standard error}, of a number that has one in a single run already; may be missing
-    floors     {name: value}: of training data in the place of samples; may be missing
+    floors     {name: value}: of real data in the place of samples; may be missing
     published  {name: text}: what others report for it, printed as it is; may be missing
     full_steps, source                the steps of a whole run, and where the published number stands; may be missing
 
 Of several seeds the table shows the mean and its standard error, the deviation over the root of their number.
-`save` writes a record; benchmarks/families.py does so for the families of images.
+`save` writes a record; benchmarks/families.py does so for all families of images, and benchmarks/supervision.py for
+what labels, codes and captions are for.
 """
 
 import argparse
@@ -31,7 +32,7 @@ from typing import NamedTuple
 import numpy as np
 
 from scratchgan.errors import UserError
-from scratchgan.files import replacing
+from scratchgan.files import replacing, write_json
 
 ROOT = Path(__file__).parent.parent
 RECORDS, PAGE = ROOT / "docs" / "results", ROOT / "docs" / "results.md"
@@ -77,12 +78,46 @@ SECTIONS = (
     ),
     Section(
         "labels", "Conditional samples",
-        "Share of samples that our classifier takes for the class that was asked for.",
+        "Share of 10,000 samples, 1,000 a class, that our classifier takes for the class that was asked for. It does "
+        "not say whether the samples of a class differ: [labels.md](labels.md) shows them.",
         {"class accuracy": "%"},
     ),
-    Section("codes", "Codes that mean something", "Error when codes name classes.", {"code error": "%"}),
-    Section("semi-supervised", "Few labels", "Error on test images.", {"test error": "%"}),
-    Section("text", "Text to image", "Share of captions whose attributes are found.", {"attribute accuracy": "%"}),
+    Section(
+        "codes", "InfoGAN: codes that mean something",
+        "Error when the categorical code names the digits of held-out pictures, in the best one-to-one way; the gap in "
+        "mutual information between the best and the second best code for each true factor, which only glyphs have: "
+        "with three codes for eight factors it is at most 0.375 ([codes.md](codes.md)).",
+        {"error": "%", "gap": 3},
+    ),
+    Section(
+        "semi-supervised", "100 labels of MNIST",
+        "Errors among 10,000 test images of a classifier that was told 10 labels of each class. Ours have 15,604 "
+        "pictures in all, the authors' 60,000.",
+        {"errors": 0},
+    ),
+    Section(
+        "rotations", "SSGAN: which way is up",
+        "How often D's second head tells by how much a held-out glyph was turned (chance is 25 %), and the Fréchet "
+        "distance of the samples, with a classifier of glyphs: not to be compared with MNIST's.",
+        {"turn accuracy": "%", "FID-LeNet": 1},
+    ),
+    Section(
+        "text", "Text to image",
+        "Share of samples in which a network sees what the caption says. The last row is what it sees in real glyphs: "
+        "an italic and a sheared upright cannot always be told apart ([codes.md](codes.md)).",
+        dict.fromkeys(("digit", "weight", "slant", "tilt", "size", "all five"), "%"),
+    ),
+    Section(
+        "augmentation", "A classifier with 20 labels a class",
+        "Test accuracy of a classifier that sees the real pictures alone, and of one that is shown samples too, of a "
+        "GAN that saw the same pictures and no others.",
+        {"real pictures": "%", "with samples added": "%"},
+    ),
+    Section(
+        "retrieval", "Nearest pictures in D's features",
+        "Precision at 10: the share of a test picture's 10 nearest training pictures that are of its class.",
+        {"D": 3, "untrained D": 3, "pixels": 3},
+    ),
 )  # fmt: skip
 FAMILIES = ("gan", "adversarial_nets", "dcgan", "wgan", "wgan_gp", "dragan", "sngan", "r1gan", "ragan")
 LABELLED = ("cgan", "acgan", "projection", "infogan", "ssgan")  # measured too, where they are
@@ -119,12 +154,11 @@ def load(folder=RECORDS):
 
 
 def save(record, folder=RECORDS):
-    """Write a record to SECTION-WHAT-SEED.json, in the place of an older one; return the path."""
+    """Write a record to SECTION-WHAT-BUDGET-SEED.json, in the place of an older one; return the path."""
     check(record)
-    what = "-".join(record["what"].replace(",", " ").split())
-    path = Path(folder) / f"{record['section']}-{what}-{record['seed']}.json"
-    with replacing(path) as file:
-        file.write((json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode())
+    name = "-".join((record["section"], *record["what"].replace(",", " ").split(), record["budget"]))
+    path = Path(folder) / f"{name}-{record['seed']}.json"
+    write_json(path, record)
     return path
 
 
@@ -136,9 +170,12 @@ def check(record):
     columns = {section.name: section.columns for section in SECTIONS}
     if record["section"] not in columns:
         raise ValueError(f"section is {record['section']!r}, wanted one of {', '.join(columns)}")
-    for name in columns[record["section"]]:
-        if not isinstance(record["numbers"].get(name), float | int):
-            raise ValueError(f"the number {name!r} is {record['numbers'].get(name)!r}")
+    there = [name for name in columns[record["section"]] if name in record["numbers"]]
+    if not there:
+        raise ValueError(f"none of its numbers is one of {', '.join(columns[record['section']])}")
+    for name in there:
+        if not isinstance(record["numbers"][name], float | int):
+            raise ValueError(f"the number {name!r} is {record['numbers'][name]!r}")
     return record
 
 
@@ -195,36 +232,38 @@ def paragraph(text):
 
 
 def table(section, records):
-    """Return the lines of a section's table: a row for all seeds of a thing, the best first if it is ranked."""
+    """Return the lines of a section's table: a row for all seeds of a thing and budget, the best first if ranked."""
     if section.ranked and len(distinct(records, "protocol")) > 1:
         raise UserError(f"{section.title} cannot be ranked: its records differ in their protocol; measure all alike")
     groups = {}
     for record in records:
-        groups.setdefault(record["what"], []).append(record)
-    rows = list(groups.items())
+        groups.setdefault((record["what"], record["budget"]), []).append(record)
+    rows = list(groups.values())
     if section.ranked:
-        rows.sort(key=lambda row: np.mean([run["numbers"][section.ranked] for run in row[1]]))
+        rows.sort(key=lambda runs: np.mean([run["numbers"][section.ranked] for run in runs]))
     columns = [(name, any(name in run.get("published", {}) for run in records)) for name in section.columns]
     heads = [part for name, beside in columns for part in (name.removesuffix("-LeNet"), "published")[: 1 + beside]]
     if section.ranked:
         heads[0] = section.ranked
     lines = [row_of(["", *heads, "budget", "steps", "seeds", "minutes"]), "|" + "---|" * (len(heads) + 5)]
-    for what, runs in rows:
+    for runs in rows:
         cells = []
         for name, beside in columns:
             cells.append(number(runs, name, section.columns[name]))
             cells += [runs[0].get("published", {}).get(name, "")] if beside else []
-        lines.append(row_of([what, *cells, *about(runs)]))
+        lines.append(row_of([runs[0]["what"], *cells, *about(runs)]))
     floors = [shown(floor(records, name), section.columns[name]) for name, _ in columns]
     if any(floors):
         cells = [part for text, (_, beside) in zip(floors, columns, strict=True) for part in (text, "")[: 1 + beside]]
-        lines.append(row_of(["*training images*", *cells, "", "", "", ""]))
+        lines.append(row_of(["*real images*", *cells, "", "", "", ""]))
     return lines
 
 
 def number(runs, name, digits):
     """Write the mean over seeds and its standard error; of one seed the error of the measurement itself, if any."""
-    values = [run["numbers"][name] for run in runs]
+    values = [run["numbers"][name] for run in runs if name in run["numbers"]]
+    if not values:
+        return ""
     error = np.std(values, ddof=1) / len(values) ** 0.5 if len(values) > 1 else runs[0].get("errors", {}).get(name)
     text = shown(np.mean(values), digits)
     return text if error is None else f"{text.removesuffix(' %')} ± {shown(error, digits)}"
@@ -239,7 +278,7 @@ def shown(value, digits):
 
 def about(runs):
     """Return budget, steps (of a whole run's, if known), seeds and minutes of a row; raise UserError if they differ."""
-    for field in ("budget", "steps", "protocol"):
+    for field in ("steps", "protocol"):
         if len({run[field] for run in runs}) > 1:
             raise UserError(f"the records of {runs[0]['what']} differ in their {field}: their mean has no meaning")
     steps = f"{runs[0]['steps']:,}" + (f" of {runs[0]['full_steps']:,}" if runs[0].get("full_steps") else "")

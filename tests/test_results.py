@@ -1,6 +1,7 @@
 """docs/results.md is what the command writes from the records, and the records are read as they should be."""
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,6 +14,8 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import families  # noqa: E402
 import results  # noqa: E402
+import supervision  # noqa: E402
+import trainings  # noqa: E402
 
 
 def record(what="dcgan", seed=0, distance=10.0, **changes):
@@ -48,7 +51,7 @@ def test_mean_and_standard_error_over_seeds():
     _, row, floor = rows(page)
     # mean 13, deviation sqrt((9 + 1 + 16) / 2) = 3.606, over sqrt(3): 2.08
     assert row[:3] == ["dcgan", "13.0 ± 2.1", "0.50 ± 0.00"] and row[-4:] == ["quick", "400", "3", "1.5"]
-    assert floor[0] == "*training images*" and floor[1] == "3.0"
+    assert floor[0] == "*real images*" and floor[1] == "3.0"
 
 
 def test_the_best_family_is_first_and_missing_ones_are_named():
@@ -63,10 +66,23 @@ def test_families_that_were_measured_differently_are_not_ranked():
         results.page([record("gan"), record("dcgan", protocol="10,000 samples")])
 
 
-@pytest.mark.parametrize("change", [{"steps": 800}, {"budget": "default"}])
+@pytest.mark.parametrize("change", [{"steps": 800}, {"protocol": "other data"}])
 def test_seeds_of_unequal_runs_are_not_averaged(change):
     with pytest.raises(UserError, match="differ"):
-        results.page([record(), record(seed=1, **change)])
+        results.page([record(section="labels", numbers={"class accuracy": 0.5}, **changes) for changes in ({}, change)])
+
+
+def test_budgets_have_rows_of_their_own():
+    _, short, long, _ = rows(results.page([record(distance=9.0), record(budget="default", steps=4000, distance=12.0)]))
+    assert short[1] == "9.0" and short[5:7] == ["quick", "400"]
+    assert long[1] == "12.0" and long[5:7] == ["default", "4,000"]
+
+
+def test_a_number_that_some_rows_lack_is_left_out():
+    codes = [record(what, section="codes", numbers=numbers, floors={}) for what, numbers in
+             {"glyphs": {"error": 0.1, "gap": 0.2}, "mnist": {"error": 0.3}}.items()]  # fmt: skip
+    _, glyphs, mnist = rows(results.page(codes))
+    assert glyphs[:3] == ["glyphs", "10.0 %", "0.200"] and mnist[:3] == ["mnist", "30.0 %", ""]
 
 
 def test_a_published_value_stands_beside_ours():
@@ -80,7 +96,7 @@ def test_a_published_value_stands_beside_ours():
 
 def test_records_are_kept_as_files(tmp_path):
     path = results.save(record("ring, pacgan2", seed=2), tmp_path)
-    assert path.name == "families-ring-pacgan2-2.json"
+    assert path.name == "families-ring-pacgan2-quick-2.json"
     assert results.load(tmp_path) == [record("ring, pacgan2", seed=2)]
 
 
@@ -104,43 +120,102 @@ def test_a_cell_of_mode_collapse_becomes_a_record(tmp_path):
     assert row[1:7] == ["7.0", "7.9", "50.0 %", "95.6 %", "0.070", "0.07"] and row[8] == "1,600 of 400,000"
 
 
-# ---- benchmarks/families.py ------------------------------------------------------------------------------
+# ---- benchmarks/families.py and benchmarks/supervision.py ------------------------------------------------
 
 
-def test_a_family_is_trained_measured_and_then_skipped(tmp_path, monkeypatch):
-    calls, folder = [], tmp_path / "records"
+@pytest.fixture
+def records(tmp_path, monkeypatch):
+    """A folder of records in the place of docs/results/."""
+    folder = tmp_path / "records"
     folder.mkdir()
     load, save = results.load, results.save
     monkeypatch.setattr(results, "load", lambda: load(folder))
     monkeypatch.setattr(results, "save", lambda found: save(found, folder))
-
-    def call(name, *arguments):
-        calls.append(arguments[0])
-        run = tmp_path / "quick" / name
-        run.mkdir(parents=True, exist_ok=True)
-        if arguments[0] == "evaluate":
-            metrics = dict.fromkeys(families.MEASURED, {"value": 0.5, "floor": 0.25})
-            found = {"step": 400, "n": 2000, "accuracy on test images": 0.99, "metrics": metrics}
-            (run / "metrics.json").write_text(json.dumps(found))
-        elif arguments[0] == "--data":
-            (run / "checkpoint.npz").touch()
-            (run / "log.jsonl").write_text('{"step": 400, "seconds": 12.5}\n{"step": 425, "seconds": 13.5}\n')
-
     monkeypatch.setattr(results, "write_page", lambda records: None)
-    monkeypatch.setattr(families, "call", call)
+    return folder
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Commands that were called; what is in `calls.files`, {command: (file, value)}, is what they write."""
+
+    class Calls(list):
+        files = {}
+
+    def call(script, *arguments):
+        command, *rest = arguments
+        called.append(command)
+        if command in called.files:
+            file, value = called.files[command]
+            (rest[0] / file).write_text(json.dumps(value))
+        elif command != "--resume":
+            given = dict(zip(arguments[1:], arguments[2:], strict=False))
+            given["--out"].mkdir(parents=True)
+            (given["--out"] / "checkpoint.npz").touch()
+            lines = [{"step": given["--steps"], "seconds": 12.5, "report": {"error": 0.2}}, {"step": 9999}]
+            (given["--out"] / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    called = Calls()
+    monkeypatch.setattr(trainings, "call", call)
+    return called
+
+
+def test_a_family_is_trained_measured_and_then_skipped(tmp_path, records, calls):
+    metrics = dict.fromkeys(families.MEASURED, {"value": 0.5, "floor": 0.25})
+    found = {"step": 400, "n": 2000, "accuracy on test images": 0.99, "metrics": metrics}
+    calls.files = {"evaluate": ("metrics.json", found)}
     options = families.parse(["--out", str(tmp_path), "--threads", "1", "--note", "shared"])
     families.measure("dcgan", 0, options)
     assert calls == ["--data", "evaluate"]
-    (found,) = load(folder)
+    (found,) = results.load()
     assert (found["steps"], found["seconds"]) == (400, 12.5)
     assert found["numbers"]["FID-LeNet"] == 0.5 and found["floors"]["recall-LeNet"] == 0.25
     assert found["command"] == "python examples/dcgan.py --data mnist --steps 400 --seed 0"
     assert found["hardware"].endswith(", shared") and "1 thread," in found["hardware"]
     families.measure("dcgan", 0, options)
     assert calls == ["--data", "evaluate"]
-    next(folder.glob("*.json")).unlink()  # what was measured is still there
+    next(records.glob("*.json")).unlink()  # what was measured is still there
     families.measure("dcgan", 0, options)
-    assert calls == ["--data", "evaluate", "--resume"] and load(folder) == [found]
+    assert calls == ["--data", "evaluate", "--resume"] and results.load() == [found]
+
+
+def test_what_labels_are_for_is_measured_with_the_options_that_the_row_names(tmp_path, records, calls):
+    calls.files = {"accuracy": ("accuracy.json", {"n": 50, "class accuracy": 0.75, "accuracy on test images": 0.99})}
+    options = supervision.parse(["--out", str(tmp_path)])
+    supervision.measure("acgan --data mnist --no-fake-class", 2, options)
+    supervision.measure("acgan --data mnist --no-fake-class", 2, options)
+    assert calls == ["--data", "accuracy"]
+    (found,) = results.load()
+    assert (found["numbers"], found["seed"]) == ({"class accuracy": 0.75}, 2)
+    assert found["command"] == "python examples/acgan.py --data mnist --no-fake-class --seed 2"
+
+
+def test_what_a_model_reports_is_taken_from_the_log(tmp_path, records, calls):
+    supervision.measure("infogan", 0, supervision.parse(["--out", str(tmp_path)]))
+    assert calls == ["--seed"] and results.load()[0]["numbers"] == {"error": 0.2}
+
+
+def test_every_row_has_an_example_a_section_and_options_that_are_there():
+    sections = {section.name for section in results.SECTIONS}
+    for what, (section, _) in supervision.ROWS.items():
+        example, *given = what.split()
+        assert section in sections
+        settings = vars(trainings.settings(example))
+        for name in given:
+            if name.startswith("--"):
+                assert name.removeprefix("--").removeprefix("no-").replace("-", "_") in settings, what
+
+
+def test_what_fails_is_named_and_the_others_go_on(monkeypatch):
+    def measure(name, seed):
+        done.append((name, seed))
+        if name == "b":
+            raise subprocess.CalledProcessError(2, "b.py")
+
+    done, options = [], families.parse(["--seeds", "2"])
+    with pytest.raises(SystemExit, match="without a record: b, b"):
+        trainings.every("abc", measure, options)
+    assert done == [(name, seed) for seed in (0, 1) for name in "abc"]
 
 
 def test_the_default_budget_asks_the_example():

@@ -73,6 +73,7 @@ def accuracy(Model, Settings, program, argv):
     for label, share in enumerate(each):
         print(f"class {label}: {100 * share:.1f} %")
     print(f"class accuracy: {100 * right.mean():.2f} % of {len(labels):,} samples")
-    found = {"n": len(labels), "classifier": judge.name, "hash": judge.hash}
+    found = {"n": len(labels), "classifier": judge.name, "hash": judge.hash,
+             "accuracy on test images": judge.accuracy_on_test}  # fmt: skip
     found |= {"class accuracy": float(right.mean()), "of each class": each.tolist()}
     write_numbers(found, options.out or run / "accuracy.json")
