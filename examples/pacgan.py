@@ -89,8 +89,11 @@ class PacGAN(training.Model):
     def generate(self, z):
         return self.G_average.net(z)
 
+    def mixture(self):
+        return mixture(self.settings.data)
+
     def picture(self, z):
-        real = mixture(self.settings.data)
+        real = self.mixture()
         title = ", ".join(f"{name} {value:.3g}" for name, value in self.report().items())
         points = real.sample(1000, np.random.default_rng(1)), xp.to_host(self.generate(z))
         return plots.plane(*points, surface=self.surface, bounds=real.bounds, title=title)
@@ -101,7 +104,7 @@ class PacGAN(training.Model):
         return 1 / (1 + np.exp(-logits))
 
     def report(self):
-        real = mixture(self.settings.data)
+        real = self.mixture()
         fake = xp.to_host(self.generate(xp.to_device(self.latent(2500, np.random.default_rng(0)))))
         found = modes.coverage(fake, real.centers, real.std)
         divergence = modes.divergences(modes.counts(fake, real.centers)).reverse_kl

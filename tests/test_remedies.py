@@ -10,6 +10,7 @@ from test_examples import ROOT, improved_gan, mode_collapse, pacgan, unrolled, v
 
 from scratchgan.gradcheck import ridders
 from scratchgan.layers import MinibatchDiscrimination, MinibatchStd
+from scratchgan.training import evaluate
 
 KINDS = {
     "plain": (pacgan.PacGAN, pacgan.Settings, {"pack": 1}),
@@ -85,6 +86,17 @@ def test_unrolling_by_no_steps_is_the_plain_gan():
     other.generator_step(len(real))
     for a, b in zip(one.G.params(), other.G.params(), strict=True):
         np.testing.assert_allclose(a.value, b.value, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("data", ["ring", "grid"])
+@pytest.mark.parametrize("name", KINDS)
+def test_evaluate_counts_modes(name, data):
+    """The centres are those of the training data: `evaluate` finds every mode among them, at its floor."""
+    model, _ = start(name, data=data)
+    found = evaluate.prepare(model, 500).table(model)
+    assert found["modes covered"][1] == (8 if data == "ring" else 25)
+    assert found["high-quality share"][1] == pytest.approx(1 - np.exp(-4.5), abs=0.02)
+    assert {"reverse KL of modes", "Jensen-Shannon of modes"} <= set(found)
 
 
 # ---- improved_gan.py -------------------------------------------------------------------------------------
