@@ -51,7 +51,7 @@ class Settings(training.Settings):
     classes: int = option(10, "K: the labels are 0 to K - 1", minimum=1)
     embedding: int = option(16, "numbers that a label becomes", minimum=1)
     latent: int = option(100, "length of the latent vector z", minimum=1)
-    average: float = option(0.995, "decay of the average of G's weights that samples come from", minimum=0)
+    average: float = option(0.995, "decay of the average of G's weights to sample from", minimum=0, maximum=0.99999)
     width: int = option(24, "channels of the stage next to the picture", minimum=1)
 
 

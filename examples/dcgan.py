@@ -44,7 +44,7 @@ class Settings(training.Settings):
     upsample: str = option("transposed", "how G grows a picture: transposed convolutions, or nearest neighbours and "
                            "convolutions", choices=("transposed", "nearest"))  # fmt: skip
     latent: int = option(100, "length of the latent vector z", minimum=1)
-    average: float = option(0.0, "decay of an average of G's weights to sample from, such as 0.999; 0: none", minimum=0)
+    average: float = option(0.0, "decay of an average of G's weights for samples; 0: none", minimum=0, maximum=0.99999)
 
 
 class DCGAN(training.Model):

@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import pacgan  # noqa: E402
 
 from scratchgan import losses, training, xp  # noqa: E402
+from scratchgan.errors import UserError  # noqa: E402
 from scratchgan.layers import MinibatchDiscrimination, MinibatchStd, Sequential  # noqa: E402
 from scratchgan.optim import Adam  # noqa: E402
 from scratchgan.training import option  # noqa: E402
@@ -55,6 +56,8 @@ class ImprovedGAN(pacgan.PacGAN):
         if settings.batch_layer == "discrimination":
             head = Sequential(MinibatchDiscrimination(half, 16, rng=rng), pacgan.Dense(half + 16, 1, rng=rng))
         elif settings.batch_layer == "std":
+            if settings.batch_size % 4:
+                raise UserError(f"--batch-layer std takes a --batch-size that 4 divides, not {settings.batch_size}")
             head = Sequential(MinibatchStd(4), pacgan.Dense(half + 1, 1, rng=rng))
         else:
             head = last

@@ -38,7 +38,7 @@ class Settings(training.Settings):
     lr: float = option(1e-4, "learning rate", minimum=1e-12)
     lr_D: float = option(0.0, "learning rate of D; 0: that of G (Heusel et al. 2017: two time scales)", minimum=0)
     beta1: float = option(0.8, "decay of Adam's average of gradients", minimum=0, maximum=0.999)
-    average: float = option(0.0, "decay of the average of G's weights that samples come from; 0: none", minimum=0)
+    average: float = option(0.0, "decay of an average of G's weights for samples; 0: none", minimum=0, maximum=0.99999)
     data: str = option("ring", "8 Gaussians on a circle, or 25 on a grid", choices=("ring", "grid"))
     pack: int = option(2, "samples that D judges as one", minimum=1)
     latent: int = option(2, "length of the latent vector z", minimum=1)

@@ -37,7 +37,7 @@ class Settings(training.Settings):
     steps: int = option(4000, "training steps: one is a step of D and a step of G", minimum=1)
     gamma: float = option(10.0, "weight of the R1 penalty", minimum=0)
     penalty_every: int = option(1, "steps of D from one penalty to the next", minimum=1)
-    average: float = option(0.999, "decay of the average of G's weights that samples come from", minimum=0)
+    average: float = option(0.999, "decay of the average of G's weights to sample from", minimum=0, maximum=0.99999)
     latent: int = option(100, "length of the latent vector z", minimum=1)
     width: int = option(64, "channels of the stage next to the picture", minimum=1)
 

@@ -28,7 +28,7 @@ from scratchgan.unroll import unrolled_generator  # noqa: E402
 class Settings(pacgan.Settings):
     """PacGAN's networks and protocol with packs of one, so that the table compares methods and nothing else."""
 
-    pack: int = option(1, "samples that D judges as one", minimum=1)
+    pack: int = option(1, "not used here: samples that D judges as one", minimum=1, maximum=1)
     unroll: int = option(5, "steps of D that G looks ahead", minimum=0)
     saturating: bool = option(False, "G descends E log D(x) + E log(1 - D(G(z))) after the steps of D")
 

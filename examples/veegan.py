@@ -33,7 +33,7 @@ from scratchgan.training import option  # noqa: E402
 class Settings(pacgan.Settings):
     """PacGAN's G, D and protocol with packs of one, so that the table compares methods and nothing else."""
 
-    pack: int = option(1, "samples that D judges as one", minimum=1)
+    pack: int = option(1, "not used here: samples that D judges as one", minimum=1, maximum=1)
     reconstruction: float = option(1.0, "weight of E |z - F(G(z))|^2", minimum=0)
 
 

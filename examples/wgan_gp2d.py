@@ -34,7 +34,7 @@ class Settings(training.Settings):
     critic_steps: int = option(5, "steps of the critic for a step of G", minimum=1)
     penalty: float = option(0.1, "weight of the gradient penalty, the paper's lambda", minimum=0)
     clip: float = option(0.0, "largest weight of the critic, in place of the penalty; 0: the penalty", minimum=0)
-    average: float = option(0.999, "decay of the average of G's weights that samples come from", minimum=0)
+    average: float = option(0.999, "decay of the average of G's weights to sample from", minimum=0, maximum=0.99999)
     latent: int = option(2, "length of the latent vector z", minimum=1)
     width: int = option(512, "features of each hidden layer", minimum=1)
     sample_every: int = option(500, "steps from one frame of the animation to the next", minimum=1)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from scratchgan import data, training, xp
 from scratchgan.errors import UserError
@@ -169,6 +170,17 @@ def test_the_command_without_a_classifier(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(gan, "--steps", 1, "--batch-size", 8, "--out", "other", "--evaluate-every", 1)
     assert not (tmp_path / "other").exists()
+
+
+def test_a_folder_of_pictures_has_no_test_images(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    for i, picture in enumerate(data.load_images("glyphs").images[:8, :, :, 0]):
+        Image.fromarray(picture).save(tmp_path / "photos" / f"{i}.png")
+    main(gan, "--data", "photos", "--steps", 1, "--batch-size", 8, "--out", "run")
+    with pytest.raises(SystemExit, match="2"):
+        main(gan, "evaluate", "run")
+    assert "needs test images and a classifier: the folder photos has neither" in capsys.readouterr().err
 
 
 def test_following_a_training_does_not_disturb_it(tmp_path, monkeypatch, capsys):

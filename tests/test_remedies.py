@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from test_examples import ROOT, improved_gan, mode_collapse, pacgan, unrolled, veegan
 
+from scratchgan import training
 from scratchgan.gradcheck import ridders
 from scratchgan.layers import MinibatchDiscrimination, MinibatchStd
 from scratchgan.training import evaluate
@@ -150,6 +151,25 @@ def test_label_smoothing_holds_D_back():
         logits[target] = model.D(real).mean()
     assert logits[0.9] == pytest.approx(np.log(9), abs=0.5)
     assert logits[1.0] > 4
+
+
+@pytest.mark.parametrize(
+    "name, argument, message",
+    [
+        ("std", ("--batch-size", "30"), "a --batch-size that 4 divides, not 30"),
+        ("improved", ("--average", "1"), "--average: must be at most 0.99999"),
+        ("veegan", ("--pack", "2"), "--pack: must be at most 1"),
+        ("unrolled", ("--pack", "2"), "--pack: must be at most 1"),
+        ("unrolled", ("--unroll", "-1"), "--unroll: must be at least 0"),
+    ],
+)
+def test_settings_that_do_not_fit_are_one_line(name, argument, message, tmp_path, capsys):
+    Model, Settings, given = KINDS[name]
+    flags = [text for option, value in given.items() for text in (f"--{option.replace('_', '-')}", str(value))]
+    with pytest.raises(SystemExit, match="2"):
+        training.main(Model, Settings, [*flags, *argument, "--steps", "1", "--out", str(tmp_path / "run")])
+    assert message in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_batch_layers_are_there():

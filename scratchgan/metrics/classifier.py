@@ -115,8 +115,8 @@ def load(data, path=None):
         net.load_state(state)
         classifier = Classifier(net, facts["data"], facts["shape"], facts["accuracy_on_test"])
         expected = facts["hash"]
-    except Exception as error:  # damaged bytes can raise nearly anything in zipfile, json and NumPy
-        raise UserError(f"{path} is damaged or holds no classifier ({error}): {command}.") from None
+    except Exception:  # damaged bytes can raise nearly anything in zipfile, json and NumPy
+        raise UserError(f"{path} is damaged or holds no classifier: {command}.") from None
     if classifier.hash != expected:
         raise UserError(f"{path} holds weights of hash {classifier.hash[:12]}, not {expected[:12]}: {command}.")
     if classifier.data != data:

@@ -6,6 +6,7 @@ and with the same number of samples.
 
 import dataclasses
 import math
+import os
 from typing import NamedTuple
 
 import numpy as np
@@ -111,6 +112,8 @@ class ImageEvaluation(Evaluation):
 
     def __init__(self, model, n, path=""):
         settings = model.settings
+        if os.path.isdir(settings.data):
+            raise UserError(f"evaluate needs test images and a classifier: the folder {settings.data} has neither.")
         self.classifier = classifier.load(settings.data, path or None)
         self.facts = {"classifier": self.classifier.name, "hash": self.classifier.hash,
                       "accuracy on test images": self.classifier.accuracy_on_test}  # fmt: skip
