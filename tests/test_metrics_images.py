@@ -40,6 +40,39 @@ def test_of_two_even_images_only_the_luminance_counts():
     assert ms_ssim(large, large + np.uint8(b - a))[0] == pytest.approx(expected, rel=1e-9)
 
 
+def of_windows(x, y):
+    """Return the maps l and cs of two images (H, W), window by window, with the constants of Wang et al. 2004."""
+    distance = np.arange(11) - 5
+    window = np.exp(-(distance[:, None] ** 2 + distance**2) / (2 * 1.5**2))
+    window /= window.sum()
+    found = []
+    for i, j in np.ndindex(x.shape[0] - 10, x.shape[1] - 10):
+        a, b = x[i : i + 11, j : j + 11], y[i : i + 11, j : j + 11]
+        a_mean, b_mean = (window * a).sum(), (window * b).sum()
+        a, b = a - a_mean, b - b_mean
+        contrast = (2 * (window * a * b).sum() + 58.5225) / ((window * (a * a + b * b)).sum() + 58.5225)
+        found.append([(2 * a_mean * b_mean + 6.5025) / (a_mean**2 + b_mean**2 + 6.5025), contrast])
+    return np.array(found).T
+
+
+@pytest.mark.parametrize("height, width, weights", [
+    (15, 12, [1]), (28, 23, [0.0448 / 0.3304, 0.2856 / 0.3304]),
+    (45, 50, [0.0448 / 0.6305, 0.2856 / 0.6305, 0.3001 / 0.6305]),
+])  # fmt: skip
+def test_similarity_longhand(height, width, weights):
+    """Wang et al. 2003, equation 7: the luminance counts at the coarsest scale alone."""
+    rng = np.random.default_rng(0)
+    clean = rng.integers(0, 256, (height, width))
+    x, y = (np.clip(clean + rng.normal(10 * i, 20, clean.shape), 0, 255).astype(np.uint8) for i in range(2))
+    found, (a, b), expected = ms_ssim(x[None, :, :, None], y[None, :, :, None]), (x / 1.0, y / 1.0), 1.0
+    for scale, weight in enumerate(weights, start=1):
+        luminance, contrast = of_windows(a, b)
+        expected *= np.mean(luminance * contrast if scale == len(weights) else contrast) ** weight
+        height, width = height // 2, width // 2
+        a, b = (c[: 2 * height, : 2 * width].reshape(height, 2, width, 2).mean((1, 3)) for c in (a, b))
+    assert found[0] == pytest.approx(expected, rel=1e-10)
+
+
 def test_a_negative_has_no_similarity():
     x = pictures(0)
     assert (ms_ssim(x, 255 - x) == 0).all()

@@ -12,7 +12,7 @@ from scratchgan.metrics import points
 from scratchgan.metrics.frechet import between_gaussians, frechet, square_root
 from scratchgan.metrics.kernel import kernel_distance
 from scratchgan.metrics.neighbours import density_coverage, memorization, precision_recall
-from scratchgan.metrics.parzen import log_density, log_likelihood
+from scratchgan.metrics.parzen import SIGMAS, log_density, log_likelihood
 from scratchgan.metrics.score import score
 from scratchgan.metrics.wasserstein import sliced, transport
 from scratchgan.testing import strict_xp
@@ -221,9 +221,10 @@ def test_disjoint_sets():
     assert density_coverage(x, x + [1e4, 0]) == (0, 0)
 
 
-def test_points_that_stand_in_one_place_hold_themselves():
-    """Balls of radius 0, where rounding must not decide."""
-    x = np.repeat(np.random.default_rng(0).standard_normal((3, 50)), 8, axis=0)
+@pytest.mark.parametrize("offset", [0, 100])
+def test_points_that_stand_in_one_place_hold_themselves(offset):
+    """Balls of radius 0, where rounding must not decide: far from 0 it is larger."""
+    x = offset + np.repeat(np.random.default_rng(0).standard_normal((3, 50)), 8, axis=0)
     assert precision_recall(x, x[::-1].copy()) == (1, 1)
     assert density_coverage(x, x[::-1].copy()).coverage == 1
     assert precision_recall(x, x + 1e-3) == (0, 0)
@@ -284,6 +285,15 @@ def test_memorization():
     assert memorization(train, held_out, held_out).nearer == 0.5
 
 
+def test_memorization_by_hand():
+    """Distances 1, 2, 3 of held-out points and 0, 1, 2, 30 of fake ones, which win 3, 2.5, 1.5 and 0 of 3 each."""
+    column = lambda *numbers: np.array(numbers, float)[:, None]
+    found = memorization(column(0, 1000), column(1, -2, 3), column(0, -1, 1002, 30))
+    assert found.nearer == pytest.approx((3 + 2.5 + 1.5 + 0) / 12)
+    assert found.ratio == pytest.approx(1.5 / 2)  # of medians: one far point does not count
+    np.testing.assert_array_equal(found.nearest, [0, 0, 1, 0])
+
+
 # ---- Parzen windows --------------------------------------------------------------------------------------
 
 
@@ -310,6 +320,18 @@ def test_the_sigma_is_the_best_one_for_the_validation_data():
     found = log_likelihood(np.zeros((1, 4)), validation, test, sigmas)
     assert found.sigma == 0.3 and found.error == 0
     assert found.mean == pytest.approx(4 * (-1 / (2 * 0.09) - np.log(0.3 * np.sqrt(2 * np.pi))))
+
+
+def test_the_protocol_longhand():
+    """Ten sigmas, 10^(-1 + i/9); the error is that of a mean over test points, however many samples there are."""
+    rng = np.random.default_rng(0)
+    samples, validation, test = (rng.random((n, 3)) for n in (20, 9, 11))
+    normal = lambda x, s: math.exp(-(x @ x) / (2 * s**2)) / (2 * math.pi * s**2) ** 1.5
+    log_p = lambda points, s: [math.log(np.mean([normal(x - sample, s) for sample in samples])) for x in points]
+    best = max((10 ** (-1 + i / 9) for i in range(10)), key=lambda s: np.mean(log_p(validation, s)))
+    expected = np.mean(log_p(test, best)), np.std(log_p(test, best)) / math.sqrt(11), best
+    assert log_likelihood(samples, validation, test) == pytest.approx(expected)
+    assert np.allclose(SIGMAS, 10 ** np.linspace(-1, 0, 10))
 
 
 def test_log_likelihood_of_many_normal_samples_nears_the_entropy():
