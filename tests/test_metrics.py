@@ -30,10 +30,30 @@ def test_collapse_is_seen():
     assert coverage(np.zeros((5, 2)), ring.centers, ring.std) == (0, 8, 0.0)
 
 
-@pytest.mark.parametrize("points", [np.zeros((0, 2)), np.array([[np.nan, 0.0]])])
+@given(st.integers(0, 2**32), st.integers(1, 40))
+def test_the_order_of_points_does_not_count(seed, n):
+    rng, ring = np.random.default_rng(seed), mixtures.ring(std=0.3)
+    points = ring.sample(n, rng)
+    again = rng.permutation(points)
+    assert coverage(again, ring.centers, ring.std) == pytest.approx(coverage(points, ring.centers, ring.std))
+    np.testing.assert_array_equal(counts(again, ring.centers), counts(points, ring.centers))
+    labels = rng.integers(0, 4, n)
+    np.testing.assert_array_equal(class_counts(rng.permutation(labels), 4), class_counts(labels, 4))
+
+
+def test_points_on_the_device():
+    ring = mixtures.ring()
+    points = ring.sample(100, np.random.default_rng(0))
+    with xp.using(strict_xp):
+        found = coverage(xp.to_device(points), xp.to_device(ring.centers), ring.std)
+    assert found == coverage(points, ring.centers, ring.std)
+
+
+@pytest.mark.parametrize("points", [np.zeros((0, 2)), np.array([[np.nan, 0.0]]), np.zeros((4, 3)), np.zeros(2)])
 def test_no_points(points):
-    with pytest.raises(ValueError, match="finite points"):
-        coverage(points, np.zeros((1, 2)), 1.0)
+    for metric in (lambda: coverage(points, np.zeros((1, 2)), 1.0), lambda: counts(points, np.zeros((1, 2)))):
+        with pytest.raises(ValueError, match=r"modes: points have the shape .*, wanted \(n, 2\)"):
+            metric()
 
 
 # ---- divergences between histograms of modes -------------------------------------------------------------

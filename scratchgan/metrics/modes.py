@@ -33,7 +33,8 @@ def coverage(points, centers, std, *, reach=3.0):
     Of perfect samples in the plane a share of 1 - exp(-reach^2 / 2) is of high quality, 0.989 for 3.
     One sample suffices for a mode, so the count rises with the number of samples: compare at the same number.
 
-    points: (n, 2); centers: (K, 2). Raises ValueError if there are no points, or one is not finite.
+    points: (n, 2); centers: (K, 2); std: in the units of both.
+    Raises ValueError for no points, other shapes, and numbers that are not finite.
     """
     nearest, distances = nearest_center(points, centers)
     good = distances <= reach * std
@@ -89,8 +90,9 @@ def divergences(counts, reference=None):
 def nearest_center(points, centers):
     """Return the number of the nearest centre of each point, and the distance to it: (n,) each."""
     points, centers = (np.asarray(xp.to_host(array), np.float64) for array in (points, centers))
-    if len(points) == 0 or not np.isfinite(points).all():
-        raise ValueError(f"coverage: wanted finite points (n, 2) with n at least 1, got shape {points.shape}")
+    if points.ndim != 2 or points.shape[1:] != centers.shape[1:] or len(points) == 0 or not np.isfinite(points).all():
+        wanted = f"(n, {centers.shape[-1]}) with n at least 1, all finite"
+        raise ValueError(f"modes: points have the shape {points.shape}, wanted {wanted}")
     distances = np.linalg.norm(points[:, None] - centers, axis=-1)  # (n, K)
     return distances.argmin(axis=1), distances.min(axis=1)
 

@@ -1,7 +1,7 @@
 """Nearest neighbours: precision and recall, density and coverage, and whether samples are copies of training data.
 
 Around every point of a sample lies a ball that reaches to its k-th nearest neighbour in that sample; together the balls
-are an estimate of where the distribution lives. All of this is in units of x only within: the results are shares.
+are an estimate of where the distribution lives. No result has a unit.
 """
 
 from typing import NamedTuple
@@ -41,8 +41,11 @@ class Memorization(NamedTuple):
 def precision_recall(real, fake, k=3):
     """Return how much of the fake sample is real-like, and how much of the real one is covered.
 
-    Kynkäänniemi et al. 2019, eq. 1 and 2. real: (n, D), fake: (m, D). One far outlier of a sample has a huge ball,
-    which lets anything in. Biased: both depend on n and m, and two samples of one distribution reach less than 1.
+        precision = share of fake points y with |y - x| <= r(x) for some real x       recall: with x and y exchanged
+
+    r(x): the distance from x to its k-th nearest neighbour in x's own sample (Kynkäänniemi et al. 2019, eq. 1 and 2).
+    real: (n, D), fake: (m, D). One far outlier of a sample has a huge ball, which lets anything in. Biased: both
+    depend on n and m, and two samples of one distribution reach less than 1.
     Raises ValueError for no more than k points, k below 1, other shapes, and numbers that are not finite.
     """
     real, fake = checked("precision_recall", k, real, fake)
@@ -52,9 +55,13 @@ def precision_recall(real, fake, k=3):
 def density_coverage(real, fake, k=5):
     """Return density (1 for equal distributions; it may exceed 1) and coverage (up to 1), by balls of the real points.
 
-    Naeem et al. 2020, eq. 3 and 4. The balls of the fake sample, with its outliers, are not used. For two samples of
-    one distribution coverage is 1 - P(the k nearest of n - 1 real and m fake points are all real) on average,
-    1 - prod over i = 1 .. k of (n - i) / (n + m - i), or 1 - 2^-k for n = m, both large; density is 1.
+        density = mean over fake y of (number of real x with |y - x| <= r(x)) / k
+        coverage = share of real x with |y - x| <= r(x) for some fake y
+
+    Naeem et al. 2020, eq. 3 and 4, r as for `precision_recall`. The balls of the fake sample, with its outliers, are
+    not used. For two samples of one distribution coverage is on average 1 - P(the k nearest of n - 1 real and m fake
+    points are all real), 1 - prod over i = 1 .. k of (n - i) / (n + m - i), or 1 - 2^-k for n = m, both large; density
+    is 1.
     real: (n, D), fake: (m, D). Raises ValueError as `precision_recall` does.
     """
     real, fake = checked("density_coverage", k, real, fake)

@@ -43,8 +43,9 @@ def ms_ssim(x, y):
 def similarity_of_pairs(images, *, rng, pairs=1000):
     """Return the mean MS-SSIM of random pairs of different images (Odena et al. 2017, section 4.2): 1 is collapse.
 
-    Within one class, for images of several classes: between classes it is low whatever G does. Its noise is of order
-    pairs^-1/2. images: uint8 (n, H, W, C). Raises ValueError as `ms_ssim` does, and for fewer than two images.
+    Within one class, for images of several classes: between classes it is low whatever G does. Without bias, whatever
+    n; its noise is of order pairs^-1/2, and which pairs are drawn depends on rng and on the order of the images.
+    images: uint8 (n, H, W, C). Raises ValueError as `ms_ssim` does, and for fewer than two images or one pair.
     """
     n = len(images)
     if n < 2 or pairs < 1:
