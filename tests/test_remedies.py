@@ -9,8 +9,10 @@ import pytest
 from test_examples import ROOT, improved_gan, mode_collapse, pacgan, unrolled, veegan
 
 from scratchgan import training
+from scratchgan.data import Batches
 from scratchgan.gradcheck import ridders
-from scratchgan.layers import MinibatchDiscrimination, MinibatchStd
+from scratchgan.layers import BatchNorm, Dense, Maxout, MinibatchDiscrimination, MinibatchStd
+from scratchgan.param import flatten
 from scratchgan.training import evaluate
 
 KINDS = {
@@ -49,6 +51,39 @@ def generator_step(model, real):
     return model.generator_step(real if takes_real else len(real))
 
 
+def test_the_protocol_is_that_of_the_paper():
+    """Lin et al. 2018, section 4.1."""
+    for data, radius, std in (("ring", 1, 0.01), ("grid", 4 * 2**0.5, 0.05)):
+        settings = pacgan.Settings(data=data)
+        points, mixture = pacgan.PacGAN.load_data(settings), pacgan.mixture(data)
+        assert len(points) == 100_000 and mixture.std == std
+        assert np.linalg.norm(mixture.centers, axis=1).max() == pytest.approx(radius)
+    assert (settings.batch_size, settings.lr, settings.beta1, settings.latent) == (100, 1e-4, 0.8, 2)
+    model = pacgan.PacGAN(settings, (2,), np.random.default_rng(0))
+    kinds = lambda net, kind: [layer for _, layer in net.named_layers() if isinstance(layer, kind)]
+    G, D = ([layer.W.value for layer in kinds(net, Dense)] for net in (model.G, model.D))
+    assert [W.shape for W in G] == [(2, 400), (400, 400), (400, 400), (400, 400), (400, 2)]
+    assert [W.shape for W in D] == [(4, 1000), (200, 1000), (200, 1000), (200, 1)]
+    assert len(kinds(model.G, BatchNorm)) == 4 and [layer.pieces for layer in kinds(model.D, Maxout)] == [5, 5, 5]
+    assert all(W.std() == pytest.approx(0.02, rel=0.1) for W in (*G[:-1], *D))
+    assert model.opt_D.lr == 1e-4 and model.opt_D.betas[0] == model.opt_G.betas[0] == 0.8
+    seen = []
+    model.discriminator_step, model.generator_step = lambda real: seen.append(len(real)), seen.append
+    model.step(Batches(points, batch_size=100, rng=np.random.default_rng(0)))
+    assert seen == [200, 200]  # 100 packs of two
+
+
+def test_two_time_scales_and_an_average_are_flags():
+    for kind in ("plain", "unrolled", "veegan", "improved"):
+        model, real = start(kind, lr_D=4e-3, average=0.5)
+        assert (model.opt_G.lr, model.opt_D.lr) == (1e-3, 4e-3)
+        before = model.G.params()[0].value.copy()
+        generator_step(model, real)
+        averaged, now = model.G_average.net.params()[0].value, model.G.params()[0].value
+        np.testing.assert_array_equal(model.generate(real), model.G_average.net(real))
+        assert abs(now - before).max() > 0 and abs(averaged - now).max() > 0
+
+
 @pytest.mark.parametrize("name", sorted(set(KINDS) - {"matching"}))
 def test_a_generator_step_goes_the_right_way(name):
     """With D held fixed, G's samples come to look more real to it; VEEGAN's D says the opposite of the others'."""
@@ -77,6 +112,51 @@ def test_veegan_reconstructs():
     model, real = start("veegan")
     errors = [float(model.generator_step(256)[1]) for _ in range(60)]
     assert np.mean(errors[-10:]) < 0.8 * np.mean(errors[:10])
+
+
+class Recorder:
+    """In the place of an optimizer: it keeps the gradient, and leaves the weights where they are."""
+
+    def __init__(self, net, steps=0):
+        self.flat, self.steps = flatten(net.params()), steps
+
+    def step(self):
+        self.found = self.flat.grad.copy()
+        self.flat.grad.fill(0)
+
+    def mismatch(self, objective):
+        """Return by how much <the gradient, v> is not the slope of an objective along v."""
+        start, v = self.flat.value.copy(), np.random.default_rng(0).standard_normal(self.flat.value.shape)
+
+        def at(weights):
+            self.flat.value[...] = weights
+            return objective()
+
+        slope, error = ridders(at, start, v, step=1e-4)
+        self.flat.value[...] = start
+        assert error < 1e-5 * abs(slope)
+        return abs(slope - np.sum(self.found * v)) / abs(slope)
+
+
+def test_veegan_descends_what_algorithm_1_says():
+    model, _ = start("veegan", reconstruction=0.7)
+    rng = np.random.default_rng(0)
+    z, real = rng.standard_normal((2, 16, 2))
+    for name in "GDF":
+        setattr(model, name, copy.deepcopy(getattr(model, name)).astype(np.float64))
+        setattr(model, f"opt_{name}", Recorder(getattr(model, name)))
+    model.noise = lambda n: z
+    log_sigmoid = lambda logits: -np.log1p(np.exp(-logits))
+    score = lambda x, z: model.D.forward(np.concatenate([x, z], axis=1))[0]
+    G = lambda: model.G.forward(z)[0]
+    error = lambda: 0.7 * np.mean((z - model.F.forward(G())[0]) ** 2)
+    model.discriminator_step(real)
+    objective = lambda: -log_sigmoid(score(G(), z)).mean() - log_sigmoid(-score(real, model.F(real))).mean()
+    assert model.opt_D.mismatch(objective) < 1e-6
+    model.generator_step(len(real))
+    assert model.opt_F.mismatch(error) < 1e-6
+    assert model.opt_G.mismatch(lambda: error() + score(G(), z).mean()) < 1e-6
+    assert not model.opt_D.flat.grad.any()  # G's gradient went through D, not into it
 
 
 def test_unrolling_by_no_steps_is_the_plain_gan():
@@ -114,6 +194,27 @@ def test_feature_matching_moves_the_means_together_and_its_gradient_is_right():
     fake, v = rng.standard_normal((8, 2)), rng.standard_normal((8, 2))
     slope, error = ridders(lambda fake: model.match(real, fake)[0], fake, v, step=1e-4)
     assert abs(slope - np.sum(model.match(real, fake)[1] * v)) < 1e-6 * (1 + abs(slope)) + 10 * error
+
+
+def test_historical_averaging_adds_the_gradient_of_its_price():
+    """W |theta - mean|^2 has the gradient 2 W (theta - mean); then theta is one of four past weights."""
+    model, _ = start("improved", historical_averaging=0.5)
+    recorder = Recorder(copy.deepcopy(model.D).astype(np.float64), steps=3)
+    mean = np.random.default_rng(0).standard_normal(recorder.flat.value.shape)
+    old, theta = mean.copy(), recorder.flat.value
+    model.update(recorder, mean)
+    np.testing.assert_allclose(recorder.found, theta - old)
+    np.testing.assert_allclose(mean, (3 * old + theta) / 4)
+
+
+def test_each_player_pays_for_its_own_distance():
+    model, real = start("improved", historical_averaging=0.5)
+    asked = []
+    model.update = lambda optimizer, mean: asked.append((id(optimizer), id(mean)))
+    model.discriminator_step(real)
+    model.generator_step(real)
+    assert asked == [(id(model.opt_D), id(model.means[1])), (id(model.opt_G), id(model.means[0]))]
+    assert [mean.shape for mean in model.means] == [opt.flat.value.shape for opt in (model.opt_G, model.opt_D)]
 
 
 def test_historical_averaging_pays_for_distance():
