@@ -52,7 +52,7 @@ def unrolled_generator(D, optimizer, real, fake, steps, *, saturating=False):
     """
     follow = follower(optimizer)
     require_directions(D)
-    flat, start = optimizer.flat, optimizer.flat.value.copy()
+    flat = optimizer.flat
     real_side, fake_side = Sequential(D, Surprise(1)), Sequential(D, Surprise(-1))
     history = []
     for _ in range(steps):
@@ -62,13 +62,12 @@ def unrolled_generator(D, optimizer, real, fake, steps, *, saturating=False):
     loss, d_fake = generator_loss(real_side, fake_side, real, fake, saturating)
     d_theta = take_grad(flat)
     for theta, passes, step in reversed(history):
-        flat.value[...] = theta
+        flat.value[...] = theta  # at last theta_0: D is back where it was
         flat.move(follow.backward(step, d_theta))
         bends = [net.double_backward(tape, dy, xp.zeros_like(x))[1] for net, x, tape, dy in passes]
         d_fake = d_fake + bends[1]
         d_theta = d_theta + take_grad(flat)
     flat.move(None)
-    flat.value[...] = start
     return loss, d_fake
 
 

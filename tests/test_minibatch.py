@@ -25,6 +25,12 @@ def test_minibatch_std_is_the_mean_deviation_of_each_group(group, groups, channe
         np.testing.assert_allclose(y[sample, ..., -1], np.mean(deviations), rtol=1e-12)
 
 
+def test_defaults_are_those_of_the_authors():
+    assert MinibatchStd().group == 4
+    layer = MinibatchDiscrimination(3, 2, rng=np.random.default_rng(0))
+    assert layer.params()[0].value.shape == (3, 2 * 5)
+
+
 def test_minibatch_std_sees_a_collapsed_batch():
     x = np.random.default_rng(0).standard_normal((8, 3))
     assert (MinibatchStd(4)(x)[:, -1] > 0.1).all()

@@ -169,11 +169,12 @@ def test_an_optimizer_that_is_not_followed_is_refused():
 
 
 def test_the_steps_are_those_that_the_optimizer_takes():
-    """After K steps of D's own, G's loss is what unrolling foresaw."""
+    """After K steps of D's own, G's loss is what unrolling foresaw; the saturating one is the value of the game."""
     for kind, make in OPTIMIZERS.items():
         D, real, fake = players(Maxout(2), np.random.default_rng(0))
         optimizer = make(D)
         foreseen, _ = unrolled_generator(D, optimizer, real, fake, 3)
+        value, _ = unrolled_generator(D, optimizer, real, fake, 3, saturating=True)
         for _ in range(3):
             for x, truth in ((real, 1), (fake, -1)):
                 y, tape = Sequential(D, Surprise(truth)).forward(x)
@@ -181,3 +182,6 @@ def test_the_steps_are_those_that_the_optimizer_takes():
             optimizer.step()
         loss, _ = nonsaturating_generator(D.forward(fake)[0])
         assert abs(loss - foreseen) < 1e-12, kind
+        log_sigmoid = lambda logits: -np.log1p(np.exp(-logits))
+        game = log_sigmoid(D.forward(real)[0]).mean() + log_sigmoid(-D.forward(fake)[0]).mean()
+        assert abs(game - value) < 1e-12, kind
