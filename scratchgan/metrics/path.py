@@ -10,9 +10,9 @@ BATCH = 250
 def path_length(f, latent, *, rng, n=2000, epsilon=1e-4):
     """Return E |f(z(t)) - f(z(t + epsilon))|^2 / epsilon^2, z(t) on the great circle from one random z to another.
 
-    t is uniform in [0, 1] (Karras et al. 2019, section 4.1; their distance is of another network's features). Low
-    where a walk is smooth; lowest for a G that always draws the same. Without bias, in units of f squared per length of
-    a whole walk squared; f must not round, as uint8 images do.
+    t is uniform from 0 to 1 - epsilon (Karras et al. 2019, section 4.1; their distance is that of another network's
+    features). Low where a walk is smooth; lowest for a G that always draws the same. Without bias, in units of f
+    squared per length of a whole walk squared; f must not round, as uint8 images do.
     f: points (n, D) from z, on the device; latent: z (n, L), on the host, from (n, rng), as `Model.latent` is.
     Raises ValueError for n below 1 or an epsilon not in (0, 1).
     """

@@ -50,7 +50,10 @@ class Sample(NamedTuple):
 
 
 class Evaluation:
-    """Training data and as many held-out ones, against which samples of a model are measured."""
+    """Training data and as many held-out ones, against which samples of a model are measured.
+
+    A subclass says what a `sample` of data is, how to `draw` one from a model, and what else it finds `of_model`.
+    """
 
     suffix = ""  # of a metric's name: the network whose features it looks at
 
