@@ -77,11 +77,11 @@ def test_two_time_scales_and_an_average_are_flags():
     for kind in ("plain", "unrolled", "veegan", "improved"):
         model, real = start(kind, lr_D=4e-3, average=0.5)
         assert (model.opt_G.lr, model.opt_D.lr) == (1e-3, 4e-3)
-        before = model.G.params()[0].value.copy()
+        before = model.G_average.net.params()[0].value.copy()
         generator_step(model, real)
-        averaged, now = model.G_average.net.params()[0].value, model.G.params()[0].value
+        now = model.G.params()[0].value
+        np.testing.assert_allclose(model.G_average.net.params()[0].value, (before + now) / 2, atol=1e-7)
         np.testing.assert_array_equal(model.generate(real), model.G_average.net(real))
-        assert abs(now - before).max() > 0 and abs(averaged - now).max() > 0
 
 
 @pytest.mark.parametrize("name", sorted(set(KINDS) - {"matching"}))
@@ -170,13 +170,13 @@ def test_unrolling_by_no_steps_is_the_plain_gan():
 
 
 @pytest.mark.parametrize("data", ["ring", "grid"])
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", ["pairs", "unrolled", "veegan", "improved"])
 def test_evaluate_counts_modes(name, data):
     """The centres are those of the training data: `evaluate` finds every mode among them, at its floor."""
     model, _ = start(name, data=data)
-    found = evaluate.prepare(model, 500).table(model)
+    found = evaluate.prepare(model, 200).table(model)
     assert found["modes covered"][1] == (8 if data == "ring" else 25)
-    assert found["high-quality share"][1] == pytest.approx(1 - np.exp(-4.5), abs=0.02)
+    assert found["high-quality share"][1] == pytest.approx(1 - np.exp(-4.5), abs=0.03)
     assert {"reverse KL of modes", "Jensen-Shannon of modes"} <= set(found)
 
 
