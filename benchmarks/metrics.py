@@ -9,11 +9,13 @@ time on the clock says more about the others.
 
 import argparse
 import resource
+import sys
 import time
 
 import numpy as np
 
 from scratchgan import data, threads, xp
+from scratchgan.errors import UserError
 from scratchgan.metrics import classifier, modes
 from scratchgan.metrics.frechet import frechet
 from scratchgan.metrics.kernel import kernel_distance
@@ -36,12 +38,19 @@ def timed(name, f):
 
 
 def main():
-    """Time every metric in turn."""
+    """Time every metric in turn, once the classifier is there."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--n", type=int, default=10_000, help="images of each kind (default: 10,000)")
     parser.add_argument("--classifier", default=None, help="weights (default: runs/classifiers/mnist.npz)")
     options = parser.parse_args()
-    lenet = classifier.load("mnist", options.classifier)
+    try:
+        measure(classifier.load("mnist", options.classifier), options)
+    except UserError as error:
+        sys.exit(f"metrics.py: error: {error}")
+
+
+def measure(lenet, options):
+    """Time the features, and then each metric of them."""
     train = data.load_images("mnist").images
     test = data.load_images("mnist", split="test").images[: options.n]
     fake, n = train[: options.n], len(test)

@@ -8,7 +8,7 @@ Without a flag it is the plain GAN of pacgan.py, on its ring or grid. With f the
     --historical-averaging W  both players pay W |theta - mean of all past theta|^2                        (section 3.3)
     --real-target 0.9         one-sided label smoothing: D is asked for 0.9 on real samples, 0 on others   (section 3.4)
     --instance-noise S        what D sees gets normal noise, of deviation S at first and 0 from --noise-steps on
-                              (Sonderby et al. 2017; Arjovsky & Bottou 2017): the two densities overlap
+                              (Sønderby et al. 2017; Arjovsky & Bottou 2017): the two densities overlap
 
 Two more are flags of every example with pacgan.py's Settings: --lr-D, a learning rate of D's own (two time scales,
 Heusel et al. 2017), and --average, samples from an average of G's weights.

@@ -93,7 +93,7 @@ def test_copies_of_training_data_are_seen(lenet):
     copier.images = lambda z: copier.load_data(copier.settings)[: len(z)]
     found = evaluate.prepare(copier, 400, lenet).table(copier)
     value, floor = found["nearer to training data-LeNet"]
-    assert value > 0.99 and abs(floor - 0.5) < 0.1
+    assert value > 0.99 and 0 < abs(floor - 0.5) < 0.1  # the floor is of other held-out images, so that it is not exact
 
 
 def test_other_sizes_and_colours(lenet):
