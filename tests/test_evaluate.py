@@ -180,7 +180,7 @@ def test_a_folder_of_pictures_has_no_test_images(tmp_path, monkeypatch, capsys):
     main(gan, "--data", "photos", "--steps", 1, "--batch-size", 8, "--out", "run")
     with pytest.raises(SystemExit, match="2"):
         main(gan, "evaluate", "run")
-    assert "needs test images and a classifier: the folder photos has neither" in capsys.readouterr().err
+    assert "photos is a folder, which has no test pictures" in capsys.readouterr().err
 
 
 def test_following_a_training_does_not_disturb_it(tmp_path, monkeypatch, capsys):

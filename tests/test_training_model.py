@@ -16,6 +16,7 @@ from training_tiny import Settings, Tiny
 from scratchgan import losses, training, xp
 from scratchgan.layers import Dense, Sequential
 from scratchgan.optim import Adam
+from scratchgan.training.model import load_held_out
 from scratchgan.training.state import generators_kept
 
 CODE = (losses.l1, len, xp, Dense, functools.partial(losses.l1), "text".join)
@@ -229,3 +230,11 @@ def test_a_picture_is_a_grid_of_the_generated_images():
     assert np.array_equal(images[256:], model.images(z[256:]))  # made in parts
     picture = model.picture(z[:4])
     assert picture.shape == (22, 22, 1) and np.array_equal(picture[2:10, 12:20], images[1])
+
+
+def test_a_name_is_a_data_set_even_where_a_folder_has_it_too(tmp_path, monkeypatch):
+    """As in the folder that holds mnist/."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "glyphs").mkdir()
+    assert len(load_held_out.__wrapped__("glyphs", "", 0).images) == 2000
+    assert load_held_out.__wrapped__(str(tmp_path / "glyphs"), "", 0) is None

@@ -24,6 +24,8 @@ __all__ = [
     "to_signed",
 ]
 
+NAMES = ("glyphs", "mnist", "fashion_mnist", "kmnist")  # whatever else --data names is a folder
+
 
 def load_images(name, *, data_dir=None, size=28, channels=1, count=10_000, seed=0, split="train"):
     """Load the pictures that `--data NAME` of an example asks for, (N, size, size, channels).
@@ -39,10 +41,10 @@ def load_images(name, *, data_dir=None, size=28, channels=1, count=10_000, seed=
     name = os.fspath(name)
     if name == "glyphs":
         found = glyphs.load(count, size=size, seed=seed if split == "train" else [seed, 1])
-    elif name in ("mnist", "fashion_mnist", "kmnist"):
+    elif name in NAMES:
         found = mnist.load(split, name=name, data_dir=data_dir)
     elif os.path.isdir(name) and split == "test":
-        raise DataError(f"{name} is a folder, which has no test pictures; choose glyphs, mnist, fashion_mnist, kmnist.")
+        raise DataError(f"{name} is a folder, which has no test pictures; choose {', '.join(NAMES)}.")
     elif os.path.isdir(name):
         return images.load_folder(name, size=size, channels=channels)
     else:
@@ -54,12 +56,11 @@ def load_images(name, *, data_dir=None, size=28, channels=1, count=10_000, seed=
 
 
 def unknown(name):
-    choices = ("glyphs", "mnist", "fashion_mnist", "kmnist")
     if os.path.exists(name):
-        return DataError(f"{name} is a file; give the folder of pictures, or one of {', '.join(choices)}.")
-    close = difflib.get_close_matches(name.lower().replace("-", "_"), choices, n=1)
+        return DataError(f"{name} is a file; give the folder of pictures, or one of {', '.join(NAMES)}.")
+    close = difflib.get_close_matches(name.lower().replace("-", "_"), NAMES, n=1)
     guess = f" Did you mean {close[0]}?" if close else ""
     return DataError(
-        f"There is no data set or folder {name!r}.{guess} Choose {', '.join(choices)}, "
+        f"There is no data set or folder {name!r}.{guess} Choose {', '.join(NAMES)}, "
         "or give the path of a folder of pictures."
     )

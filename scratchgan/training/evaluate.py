@@ -6,7 +6,6 @@ and with the same number of samples.
 
 import dataclasses
 import math
-import os
 from typing import NamedTuple
 
 import numpy as np
@@ -115,13 +114,11 @@ class ImageEvaluation(Evaluation):
 
     def __init__(self, model, n, path=""):
         settings = model.settings
-        if os.path.isdir(settings.data):
-            raise UserError(f"evaluate needs test images and a classifier: the folder {settings.data} has neither.")
-        self.classifier = classifier.load(settings.data, path or None)
-        self.facts = {"classifier": self.classifier.name, "hash": self.classifier.hash,
-                      "accuracy on test images": self.classifier.accuracy_on_test}  # fmt: skip
         options = {"data_dir": settings.data_dir or None, "size": model.shape[0], "channels": model.shape[-1]}
         test = data.load_images(settings.data, seed=settings.seed, split="test", **options).images
+        self.classifier = classifier.load(settings.data, path or None)  # second: folders have no test images either
+        self.facts = {"classifier": self.classifier.name, "hash": self.classifier.hash,
+                      "accuracy on test images": self.classifier.accuracy_on_test}  # fmt: skip
         super().__init__(model, n, load(model, settings), test)
         self.classes = self.counts(self.held_out)
 
