@@ -11,7 +11,7 @@ from test_examples import ROOT, improved_gan, mode_collapse, pacgan, unrolled, v
 from scratchgan import training
 from scratchgan.data import Batches
 from scratchgan.gradcheck import ridders
-from scratchgan.layers import BatchNorm, Dense, Maxout, MinibatchDiscrimination, MinibatchStd
+from scratchgan.layers import BatchNorm, Dense, Maxout, MinibatchDiscrimination, MinibatchStd, ReLU
 from scratchgan.param import flatten
 from scratchgan.training import evaluate
 
@@ -60,11 +60,13 @@ def test_the_protocol_is_that_of_the_paper():
         assert np.linalg.norm(mixture.centers, axis=1).max() == pytest.approx(radius)
     assert (settings.batch_size, settings.lr, settings.beta1, settings.latent) == (100, 1e-4, 0.8, 2)
     model = pacgan.PacGAN(settings, (2,), np.random.default_rng(0))
-    kinds = lambda net, kind: [layer for _, layer in net.named_layers() if isinstance(layer, kind)]
-    G, D = ([layer.W.value for layer in kinds(net, Dense)] for net in (model.G, model.D))
+    assert [type(layer) for layer in model.G.layers] == 4 * [Dense, BatchNorm, ReLU] + [Dense]
+    pack, D = model.D.layers
+    assert [type(layer) for layer in D.layers] == 3 * [Dense, Maxout] + [Dense]
+    assert pack.pack == 2 and [layer.pieces for layer in D.layers[1::2]] == [5, 5, 5]
+    G, D = ([param.value for path, param in net.named_params().items() if path.endswith("W")] for net in (model.G, D))
     assert [W.shape for W in G] == [(2, 400), (400, 400), (400, 400), (400, 400), (400, 2)]
     assert [W.shape for W in D] == [(4, 1000), (200, 1000), (200, 1000), (200, 1)]
-    assert len(kinds(model.G, BatchNorm)) == 4 and [layer.pieces for layer in kinds(model.D, Maxout)] == [5, 5, 5]
     assert all(W.std() == pytest.approx(0.02, rel=0.1) for W in (*G[:-1], *D))
     assert model.opt_D.lr == 1e-4 and model.opt_D.betas[0] == model.opt_G.betas[0] == 0.8
     seen = []
