@@ -243,6 +243,19 @@ def test_instance_noise_fades():
     assert model.seen(real) is real
 
 
+@pytest.mark.parametrize("name", ["improved", "matching"])
+def test_instance_noise_is_on_all_that_D_sees(name, monkeypatch):
+    """With a large shift in the place of noise: no batch reaches D's first layers without it."""
+    model, real = start(name)
+    features, seen = model.D.layers[0], []
+    forward = features.forward
+    monkeypatch.setattr(features, "forward", lambda x, train=True: (seen.append(x.mean()), forward(x, train))[1])
+    model.seen = lambda x: x + 1000
+    model.discriminator_step(real)
+    model.generator_step(real)
+    assert len(seen) == (4 if name == "matching" else 3) and min(seen) > 900
+
+
 def test_label_smoothing_holds_D_back():
     """With target 0.9, D's best logit on real samples that it knows is log 9, and not infinite."""
     logits = {}
