@@ -91,6 +91,8 @@ def test_similarity_on_the_device():
     with xp.using(strict_xp):
         np.testing.assert_allclose(ms_ssim(x, y), expected)
         np.testing.assert_allclose(ms_ssim(xp.to_device(x), xp.to_device(y)), expected)
+        pairs = {"rng": np.random.default_rng(0), "pairs": 3}
+        assert 0 <= similarity_of_pairs(xp.to_device(x), **pairs) < 0.5
 
 
 def test_similarity_of_pairs():

@@ -290,7 +290,8 @@ def test_settings_that_do_not_fit_are_one_line(name, argument, message, tmp_path
 
 def test_the_batch_layers_are_there():
     for name, kind in (("discrimination", MinibatchDiscrimination), ("std", MinibatchStd)):
-        assert any(isinstance(layer, kind) for _, layer in start(name)[0].D.named_layers())
+        (layer,) = (layer for _, layer in start(name)[0].D.named_layers() if isinstance(layer, kind))
+    assert layer.group == 4
 
 
 # ---- the comparison --------------------------------------------------------------------------------------
