@@ -9,6 +9,7 @@ import pytest
 
 from scratchgan import data, training, xp
 from scratchgan.data import Batches
+from scratchgan.layers import Dense, Dropout, Flatten, Maxout, ReLU, Reshape, Sigmoid
 from scratchgan.metrics.parzen import log_likelihood
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "examples"))
@@ -37,11 +38,29 @@ def test_weights_start_within_the_authors_bounds(images):
             assert largest == 0 if name.endswith("b") else 0.95 * bound < largest <= bound, name
 
 
+def test_the_networks_are_the_authors(images):
+    model, _ = start(images)
+    assert [type(layer) for layer in model.G.layers] == [Dense, ReLU, Dense, ReLU, Dense, Sigmoid, Reshape]
+    assert [type(layer) for layer in model.D.layers] == [Flatten, *2 * [Dropout, Dense, Maxout], Dropout, Dense]
+    assert [layer.rate for layer in model.D.layers if isinstance(layer, Dropout)] == [0.2, 0.5, 0.5]
+    assert [layer.pieces for layer in model.D.layers if isinstance(layer, Maxout)] == [5, 5]
+    shapes = [param.value.shape for net in (model.G, model.D) for param in net.params() if param.value.ndim == 2]
+    assert shapes == [(100, 1200), (1200, 1200), (1200, 784), (784, 1200), (240, 1200), (240, 1)]
+
+
 def test_the_generator_begins_at_the_mean_image(images):
     model, _ = start(images)
     model.begin_at_the_mean(images)
     bias = xp.to_host(model.G.layers[4].b.value).astype(np.float64)
     np.testing.assert_allclose(1 / (1 + np.exp(-bias)), images.mean(axis=0).ravel() / 255, atol=2e-7)
+
+
+def test_samples_are_signed_as_the_data_are(images):
+    model, _ = start(images)
+    z = model.latent(3, np.random.default_rng(0))
+    for bias, pixel in ((-100, -1), (100, 1)):  # of the sigmoid: black and white
+        model.G.layers[4].b.value[...] = bias
+        np.testing.assert_array_equal(model.generate(z), np.full((3, 28, 28, 1), pixel))
 
 
 def test_momentum_grows_and_the_learning_rate_falls(images):
@@ -69,6 +88,9 @@ def test_validation_images_are_not_for_training(images):
 
 def test_parzen_measures_samples_and_training_images(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    seen = []
+    spy = lambda *points: (seen.append(points), log_likelihood(*points))[1]
+    monkeypatch.setattr(adversarial_nets, "log_likelihood", spy)
     training.train(AdversarialNets, Settings(steps=1, batch_size=10, out="run", device="cpu"))
     argv = ["parzen", "run", "--n", "40", "--device", "cpu"]
     training.main(AdversarialNets, Settings, argv, [adversarial_nets.parzen])
@@ -76,6 +98,9 @@ def test_parzen_measures_samples_and_training_images(tmp_path, monkeypatch, caps
     found = json.loads((tmp_path / "run" / "parzen.json").read_text())
     train, validation = adversarial_nets.split(Settings())
     test = data.load_images("glyphs", seed=0, split="test").images
+    for _, chosen_by, measured in seen:  # the width follows from images of validation alone
+        np.testing.assert_array_equal(chosen_by, validation[:1000].reshape(1000, -1) / 255)
+        np.testing.assert_array_equal(measured, test.reshape(len(test), -1) / 255)
     expected = log_likelihood(*(x.reshape(len(x), -1) / 255 for x in (train[:40], validation[:1000], test)))
     assert found["n"] == 40 and found["test images"] == len(test)
     assert found["training images"] == pytest.approx(dict(zip(("nats", "error", "sigma"), expected, strict=True)))

@@ -182,6 +182,21 @@ def test_evaluate_counts_modes(name, data):
     assert {"reverse KL of modes", "Jensen-Shannon of modes"} <= set(found)
 
 
+@pytest.mark.parametrize("name, options", [("unrolled", (2, False)), ("saturating", (2, True))])
+def test_unrolling_hears_its_flags(name, options, monkeypatch):
+    model, real = start(name)
+    asked = []
+
+    def record(D, optimizer, real, fake, steps, *, saturating):
+        asked.append((D is model.D, optimizer is model.opt_D, steps, saturating))
+        return 0.0, 0 * fake
+
+    monkeypatch.setattr(unrolled, "unrolled_generator", record)
+    model.generator_step(real)
+    assert asked == [(True, True, *options)]
+    assert unrolled.Settings().unroll == 5 and not unrolled.Settings().saturating
+
+
 # ---- improved_gan.py -------------------------------------------------------------------------------------
 
 
