@@ -63,6 +63,15 @@ def test_samples_are_signed_as_the_data_are(images):
         np.testing.assert_array_equal(model.generate(z), np.full((3, 28, 28, 1), pixel))
 
 
+def test_D_sees_pixels_from_0_to_1(images):
+    model, batches = start(images)
+    seen = []
+    model.discriminator_step, model.generator_step = seen.append, seen.append
+    model.step(batches)
+    real, n = seen
+    assert n == len(real) == 10 and real.dtype == np.float32 and (real.min(), real.max()) == (0, 1)
+
+
 def test_momentum_grows_and_the_learning_rate_falls(images):
     model, batches = start(images)
     for steps, momentum in ((0, 0.5), (62_500, 0.6), (125_000, 0.7), (10**6, 0.7)):
