@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from objectives import above_zero, follows, log_p, log_sigmoid
+from objectives import above_zero, follows, log_p, log_sigmoid, to_the_margin
 from test_examples import ROOT, semi_supervised, start, told_to_D
 
 from scratchgan.data import captions, glyphs
@@ -94,17 +94,36 @@ OBJECTIVES = {
 }
 
 
-def follows_its_objective(name, player):
+# The value of the objective, from what a step returns to be printed; a G that returns a part of it is not listed.
+PRINTED = {
+    ("infogan", "D"): lambda said: said[0] - said[1] - 0.1 * said[2],
+    ("semi_supervised", "D"): lambda said: said,
+    ("semi_supervised", "G"): lambda said: said,
+    ("ssgan", "D"): lambda said: said[0] + said[1],
+    ("text_to_image", "D"): lambda said: said,
+    ("text_to_image", "G"): lambda said: said,
+}
+
+
+def follows_its_objective(name, player, margin=None):
     model, batches = start(name)
+    told = told_to_D(model, batches)
+    if margin:
+        to_the_margin(model, margin, *told)
     G_step = lambda real, *_: model.generator_step(real if name == "semi_supervised" else len(real))
     step = model.discriminator_step if player == "D" else G_step
-    follows(model, player, step, told_to_D(model, batches), OBJECTIVES[name][player == "G"])
+    follows(model, player, step, told, OBJECTIVES[name][player == "G"], PRINTED.get((name, player)))
 
 
 @pytest.mark.parametrize("player", ["D", "G"])
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_a_step_follows_the_gradient_of_the_objective(name, player):
     follows_its_objective(name, player)
+
+
+@pytest.mark.parametrize("margin", ["real", "fake"])
+def test_ssgan_follows_its_hinges(margin):
+    follows_its_objective("ssgan", "D", margin)
 
 
 # ---- codes -----------------------------------------------------------------------------------------------
