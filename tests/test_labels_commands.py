@@ -188,6 +188,12 @@ def test_the_pictures_of_data_augmentation_are_as_many_of_each_class():
     assert not np.array_equal(images, other)
 
 
+def test_pictures_are_moved_by_up_to_2_pixels_each_way():
+    model, _ = start("data_augmentation")
+    shifts = {model.shift() for _ in range(1000)}
+    assert shifts == {(down, right) for down in range(-2, 3) for right in range(-2, 3)}
+
+
 def test_the_seed_chooses_among_the_pictures_of_a_data_set(monkeypatch):
     same = np.arange(60, dtype=np.uint8).reshape(60, 1, 1, 1), np.arange(60) % 10
     monkeypatch.setattr(training.LabelledModel, "load_data", staticmethod(lambda settings: same))
