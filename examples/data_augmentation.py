@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scratchgan import data, losses, training, xp
+from scratchgan.errors import DataError
 from scratchgan.layers import Conditional, Dense, Flatten, LabelChannels, LeakyReLU, ReLU, Reshape, Tanh
 from scratchgan.metrics.classifier import Classifier, lenet
 from scratchgan.optim import EMA, Adam
@@ -54,6 +55,10 @@ class DataAugmentation(training.LabelledModel):
     def load_data(settings):
         """Return the first pictures of each class, in an order that follows from the seed."""
         images, labels = training.LabelledModel.load_data(settings)
+        found = np.bincount(labels)
+        if found.min() < settings.labels:
+            least = f"the {found.min()} pictures of class {found.argmin()}"
+            raise DataError(f"--labels {settings.labels} is more than {least}.")
         order = np.random.default_rng([settings.seed, 100]).permutation(len(labels))
         rows = np.concatenate([order[labels[order] == label][: settings.labels] for label in range(settings.classes)])
         return images[rows], labels[rows]

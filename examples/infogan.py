@@ -4,13 +4,12 @@ G gets codes c besides its noise z, and Q, a head on D's trunk, is to read them 
 
     min over G, Q, max over D of  V(D, G) - lambda I,   I = E log Q(c | G(z, c)) + H(c)  <=  I(c; G(z, c))  (eq. 5, 6)
 
-c is one of 10 categories, and two numbers uniform on [-1, 1], which Q answers with a normal distribution. I of the
-category cannot exceed H(c) = log 10 = 2.303 nats. No label is ever seen; what codes have to do with digits is measured
-on held-out pictures: `error`, with categories named in the best way, and the mutual-information gap to true factors.
+c is one of 10 categories (lambda 1), and two numbers uniform on [-1, 1] (lambda 0.1), which Q answers with a normal
+distribution. I of the category cannot exceed H(c) = log 10 = 2.303 nats. No label is seen; what codes have to do with
+digits is measured on held-out pictures: `error`, with categories named in the best way, and the mutual-information gap
+to true factors. The picture: a row for each category, of samples and of a walk along each number (figure 2).
 
     python examples/infogan.py                     # glyphs; or --data mnist
-
-The picture: a row for each category, with samples, then a walk along each number from -1 to 1 (figure 2).
 """
 
 from dataclasses import dataclass
@@ -44,6 +43,7 @@ class Settings(training.Settings):
     """As in the paper's appendix C.1, but half as wide; Q's deviations are fixed; G's learning rate is 5 times D's."""
 
     steps: int = option(4000, "training steps: one is a step of D and Q, and a step of G", minimum=1)
+    batch_size: int = option(64, "real samples in a training step", minimum=2)
     latent: int = option(62, "length of the noise z, codes not included", minimum=1)
     categories: int = option(10, "values of the categorical code", minimum=2)
     numbers: int = option(2, "how many continuous codes", minimum=1)

@@ -196,11 +196,10 @@ def softmax_cross_entropy(logits, labels):
     Takes logits: a softmax before it would be a softmax taken twice.
     """
     count("softmax_cross_entropy", logits)
-    if labels.dtype.kind not in "iu" or labels.shape != logits.shape[:-1]:
-        raise ValueError(
-            f"softmax_cross_entropy: labels are {labels.dtype} of shape {labels.shape}, "
-            f"wanted integers of shape {logits.shape[:-1]} for logits of shape {logits.shape}"
-        )
+    if not isinstance(labels, xp.ndarray) or labels.dtype.kind not in "iu" or labels.shape != logits.shape[:-1]:
+        got = f"{labels.dtype} of shape {labels.shape}" if isinstance(labels, xp.ndarray) else type(labels).__name__
+        wanted = f"integers of shape {logits.shape[:-1]} for logits of shape {logits.shape}"
+        raise ValueError(f"softmax_cross_entropy: labels are {got}, wanted {wanted}")
     classes = logits.shape[-1]
     # The bounds are looked at on the CPU only: on a GPU the look would wait for the device.
     if not xp.on_gpu() and not 0 <= labels.min() <= labels.max() < classes:
@@ -263,6 +262,8 @@ def realness(logits):
     sum of the K exponentials: the logit of "not fake" is log Z (Salimans et al. 2016, section 5).
     """
     count("realness", logits)
+    if logits.ndim != 2:
+        raise ValueError(f"realness: logits have shape {logits.shape}, wanted (N, K)")
     log_p = log_softmax(logits)
     return logits[:, :1] - log_p[:, :1], xp.exp(log_p)
 
@@ -273,6 +274,9 @@ def semi_supervised_discriminator(labelled_logits, labels, real_logits, fake_log
     K logits for each of three batches: with labels, without, and of G's samples. Return the loss, then d_labelled,
     d_real, d_fake. Each half of the unsupervised part weighs as much as in the authors' code.
     """
+    classes = [logits.shape[-1] for logits in (labelled_logits, real_logits, fake_logits)]
+    if len(set(classes)) > 1:
+        raise ValueError(f"semi_supervised_discriminator: logits of {classes} classes, wanted one K for all")
     supervised, d_labelled = softmax_cross_entropy(labelled_logits, labels)
     (real, real_softmax), (fake, fake_softmax) = realness(real_logits), realness(fake_logits)
     unsupervised, d_real, d_fake = minimax_discriminator(real, fake)

@@ -68,6 +68,9 @@ def test_a_missing_file_tells_the_command(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="`python examples/classifier.py --data mnist` trains it"):
         classifier.load("mnist")
+    (tmp_path / "faces").mkdir()
+    with pytest.raises(UserError, match="no classifier for faces: examples/classifier.py takes no folder"):
+        classifier.load("faces")
 
 
 def test_weights_of_another_hash_are_refused(untrained, tmp_path):

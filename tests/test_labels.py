@@ -1,15 +1,15 @@
-"""Labels: what examples that use them descend, what their layers start as, and what is refused."""
+"""Labels: what examples that use them descend, what their layers start as, and what they refuse."""
 
 import copy
+from functools import partial
 
 import numpy as np
 import pytest
-from PIL import Image
-from test_examples import cgan, data_augmentation, retrieval, start
+from objectives import above_zero, follows, log_p, log_sigmoid, stretches, to_the_margin
+from test_examples import start, told_to_D
 
-from scratchgan import data, inspect, penalties, training
+from scratchgan import inspect, penalties
 from scratchgan.data import to_signed
-from scratchgan.errors import DataError
 from scratchgan.layers import (
     BatchNorm,
     Concat,
@@ -25,25 +25,10 @@ from scratchgan.layers import (
     Sequential,
     Tanh,
 )
-from scratchgan.metrics import classifier
 
 rng = np.random.default_rng(0)
 
 # ---- the objectives, as in the papers --------------------------------------------------------------------
-
-
-def log_sigmoid(x):
-    return -np.log(1 + np.exp(-x))
-
-
-def log_p(logits, labels):
-    """The logarithm of the softmax's number of each sample's label, longhand."""
-    p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-    return np.log(p[np.arange(len(labels)), labels])
-
-
-def above_zero(x):
-    return np.where(x.real > 0, x, 0)
 
 
 def saturating_pair(real, fake):
@@ -68,8 +53,9 @@ OBJECTIVES = {
 SHIFT = (1, -2)  # of data_augmentation, in place of random ones
 
 
-def objective(name, player, G, D, real, z, labels):
+def objective(name, player, G, D, draw, real, labels=None):
     """What a player descends, for networks of any dtype."""
+    z = draw()
     moved = lambda x: np.roll(x, SHIFT, (1, 2)) if name == "data_augmentation" else x
     judge = lambda x: D.forward((moved(x), labels) if D.takes_labels else x)[0]
     D_descends, G_descends = OBJECTIVES[name]
@@ -79,31 +65,52 @@ def objective(name, player, G, D, real, z, labels):
     return G_descends(judge(fake), labels)
 
 
+def follows_its_objective(name, player, margin=None):
+    model, batches = start(name)
+    model.shift = lambda: SHIFT
+    told = told_to_D(model, batches)
+    if margin:
+        to_the_margin(model, margin, *told)
+    G_step = lambda real, *labels: model.generator_step(*(labels or [len(real)]))
+    step = model.discriminator_step if player == "D" else G_step
+    follows(model, player, step, told, partial(objective, name, player), printed=np.sum)
+
+
 @pytest.mark.parametrize("player", ["D", "G"])
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_a_step_follows_the_gradient_of_the_objective(name, player):
-    """The gradient handed to the optimizer, along random directions, against a complex step of the paper's formula."""
+    follows_its_objective(name, player)
+
+
+@pytest.mark.parametrize("margin", ["real", "fake"])
+@pytest.mark.parametrize("name", ["projection", "retrieval"])
+def test_a_step_follows_its_hinges(name, margin):
+    follows_its_objective(name, "D", margin)
+
+
+@pytest.mark.parametrize("name", ["projection", "retrieval"])
+def test_every_weight_of_D_is_divided_by_its_largest_singular_value(name):
+    model, _ = start(name)
+    np.testing.assert_allclose(stretches(model.D), 1, rtol=0.05)  # 30 steps of an iteration
+
+
+def test_every_normalisation_of_the_projection_GAN_has_a_gain_for_each_class():
+    gains = {path: param.value for path, param in start("projection")[0].G.named_params().items() if "gamma" in path}
+    assert [gain.shape for gain in gains.values()] == [(10, 16), (10, 8)]
+    assert not any(gain.any() for gain in gains.values())  # 1 + 0
+
+
+@pytest.mark.parametrize("name", ["cgan", "cgan, perceptrons", "acgan", "projection", "data_augmentation"])
+def test_samples_are_those_of_the_average_for_the_labels_that_are_asked_for(name):
     model, batches = start(name)
-    model.shift = lambda: SHIFT
-    batch = batches.next()
-    images, *labels = batch if isinstance(batch, tuple) else (batch,)
-    real, n = to_signed(images), len(images)
-    held = copy.deepcopy({"G": model.G, "D": model.D, "rng": model.rng})  # dropout may share the generator of the noise
-    optimizer = {"G": model.opt_G, "D": model.opt_D}[player]
-    found = []
-    optimizer.step = lambda: found.append([param.grad.copy() for param in optimizer.flat.parts])
-    model.discriminator_step(real, *labels) if player == "D" else model.generator_step(*(labels or [n]))
     for _ in range(3):
-        stepped = copy.deepcopy(held)
-        z = model.latent(n, stepped.pop("rng"))
-        stepped = {key: net.astype(np.complex128) for key, net in stepped.items()}
-        directions = [rng.standard_normal(param.value.shape) for param in stepped[player].params()]
-        for param, v in zip(stepped[player].params(), directions, strict=True):
-            param.value[...] += 1e-20j * v
-        arrays = {"real": real.astype(complex), "z": z.astype(complex), "labels": labels[0] if labels else None}
-        expected = objective(name, player, **stepped, **arrays)
-        terms = [(grad * v).sum() for grad, v in zip(found[0], directions, strict=True)]
-        assert abs(sum(terms) - expected.imag / 1e-20) < 1e-4 * sum(map(abs, terms))
+        model.step(batches)
+    z, asked = model.latent(6, rng), np.array([0, 9, 2, 2, 5, 1])
+    samples = model.sample(z, asked)
+    np.testing.assert_array_equal(samples, model.G_average.net((z, asked)))
+    assert not np.array_equal(samples, model.G((z, asked)))
+    other = model.sample(z, np.array([0, 3, 2, 2, 5, 1]))
+    assert np.array_equal(samples[2:], other[2:]) and not np.allclose(samples[1], other[1], atol=1e-6)
 
 
 def class_loss_vanishes(make=lambda model: None):
@@ -135,6 +142,15 @@ def test_a_conditional_batch_norm_starts_as_a_batch_norm():
     starts_as_a_batch_norm()
 
 
+def test_a_conditional_batch_norm_has_no_gain_but_that_of_the_class():
+    layer, plain = ConditionalBatchNorm(3, 4, eps=0.1, momentum=0.5), BatchNorm(4, eps=0.1, momentum=0.5)
+    assert {path: param.value.shape for path, param in layer.named_params().items()} == {
+        "1.gamma": (3, 4), "1.beta": (3, 4)}  # fmt: skip
+    x, labels = rng.standard_normal((6, 4), dtype=np.float32), np.array([0, 1, 2, 2, 0, 1])
+    layer.forward((x, labels)), plain.forward(x)
+    np.testing.assert_array_equal(layer((x, labels)), plain(x))  # by the running statistics
+
+
 def test_each_class_has_a_gain_and_a_shift_of_its_own():
     layer, x = ConditionalAffine(3, 2), rng.standard_normal((3, 5, 2), dtype=np.float32)
     layer.gamma.value[1], layer.beta.value[2] = 1, 7
@@ -147,6 +163,7 @@ def test_label_channels_are_the_same_at_every_position():
     y = layer((x, np.array([2, 0])))
     np.testing.assert_array_equal(y[..., :1], x)
     np.testing.assert_array_equal(y[0, ..., 1:], np.broadcast_to(layer.embedding.W.value[2], (4, 5, 2)))
+    assert LabelChannels(100, 100, rng=rng).embedding.W.value.std() == pytest.approx(1, abs=0.03)
 
 
 def test_a_projection_is_the_sum_of_two_scores():
@@ -215,101 +232,3 @@ def test_a_network_that_takes_labels_can_be_looked_into():
         y, tape = copy.deepcopy(net).forward(pair)
         dx = net.backward(tape, np.random.default_rng(0).standard_normal(y.shape).astype("float32"), grads=False)
         assert np.isclose(records[-1].spread, y.std()) and np.isclose(records[0].gradient_spread, dx.std())
-
-
-# ---- data ------------------------------------------------------------------------------------------------
-
-
-def test_labels_of_a_data_set_are_checked():
-    data.check_labels(np.array([2, 0, 1, 1]), 3)
-    for bad, classes, message in (
-        (None, 3, "no labels; put those of each class into a sub-folder"),
-        (np.array([0.0, 1.0]), 2, "whole numbers that count the classes from 0; these are float64"),
-        (np.array([0, 1, 11]), 10, "0 to 11; for 10 classes they must be 0 to 9. Is --classes 12 meant"),
-        (np.array([-1, 0, 1]), 2, "from -1 to 1"),
-        (np.array([0, 2, 2]), 4, "Of 4 classes, 1, 3 have no sample"),
-        (np.array([0]), 100, r"1, 2, 3, 4, 5, 6, 7, 8, 9, 10, \.\.\. have no sample"),
-    ):
-        with pytest.raises(DataError, match=message):
-            data.check_labels(bad, classes)
-
-
-@pytest.mark.parametrize("more, message", [
-    (["--classes", "5"], "The labels reach from 0 to 9; for 5 classes they must be 0 to 4. Is --classes 10 meant?"),
-    (["--classes", "12"], "Of 12 classes, 10, 11 have no sample; set --classes to the number of classes."),
-])  # fmt: skip
-def test_classes_that_do_not_match_the_data(more, message, tmp_path, capsys):
-    with pytest.raises(SystemExit) as exit:
-        training.main(cgan.CGAN, cgan.Settings, ["--out", str(tmp_path / "run"), "--device", "cpu", *more])
-    assert exit.value.code == 2 and message in capsys.readouterr().err
-    assert not (tmp_path / "run").exists()
-
-
-# ---- pictures, and the commands of the examples ----------------------------------------------------------
-
-
-def test_a_picture_has_a_class_a_row_and_a_z_a_column():
-    model, _ = start("cgan")
-    asked = []
-    model.sample = lambda z, labels: asked.append((z, labels)) or np.zeros((len(z), 28, 28, 1), np.float32)
-    z = model.latent(64, rng)
-    assert model.picture(z).shape == (10 * 30 + 2, 6 * 30 + 2, 1)
-    np.testing.assert_array_equal(asked[0][1].reshape(10, 6), np.arange(10)[:, None].repeat(6, 1))
-    np.testing.assert_array_equal(asked[0][0].reshape(10, 6, -1), np.broadcast_to(z[:6], (10, 6, 100)))
-    model.walk(model.latent(12, rng), 4)
-    np.testing.assert_array_equal(asked[1][1], [0] * 4 + [1] * 4 + [2] * 4)
-    model.images(model.latent(300, rng))  # whoever names no class is given each in turn
-    np.testing.assert_array_equal(np.concatenate([asked[2][1], asked[3][1]]), np.arange(300) % 10)
-    model.generate(model.latent(3, rng))
-    assert asked[4][1].tolist() == [0, 1, 2]
-
-
-def trained(module, Model, tmp_path, monkeypatch, **options):
-    """Train an example for two steps, in a directory of its own, and return its run."""
-    monkeypatch.chdir(tmp_path)
-    training.train(Model, module.Settings(steps=2, batch_size=4, width=2, device="cpu", out="run", **options))
-    return "run"
-
-
-def test_accuracy_counts_the_samples_that_the_classifier_recognises(tmp_path, monkeypatch, capsys):
-    run, main = trained(cgan, cgan.CGAN, tmp_path, monkeypatch), (cgan.CGAN, cgan.Settings)
-    with pytest.raises(SystemExit):
-        training.main(*main, ["accuracy", run], commands=[training.accuracy])
-    assert "examples/classifier.py --data glyphs" in capsys.readouterr().err
-    net = classifier.lenet((28, 28, 1), 10, rng=rng)
-    net.layers[1].W.value[...] = 0
-    net.layers[1].b.value[7] = 1  # a classifier that sees sevens only
-    classifier.save(classifier.Classifier(net, "glyphs", (28, 28, 1)))
-    training.main(*main, ["accuracy", run, "--n", "3"], commands=[training.accuracy])
-    said = capsys.readouterr().out
-    assert "class 7: 100.0 %" in said and "class 6: 0.0 %" in said and "class accuracy: 10.00 % of 30 samples" in said
-
-
-def test_both_classifiers_are_compared(tmp_path, monkeypatch, capsys):
-    run = trained(data_augmentation, data_augmentation.DataAugmentation, tmp_path, monkeypatch, labels=2)
-    main = (data_augmentation.DataAugmentation, data_augmentation.Settings)
-    training.main(*main, ["compare", run, "--steps", "2"], commands=[data_augmentation.compare])
-    said = capsys.readouterr().out
-    assert "seed 0, real pictures: " in said and "seed 0, with samples added: " in said
-
-
-def test_the_pictures_of_data_augmentation_are_as_many_of_each_class():
-    images, labels = data_augmentation.DataAugmentation.load_data(data_augmentation.Settings(labels=3))
-    assert len(images) == 30 and np.bincount(labels).tolist() == [3] * 10
-    other, _ = data_augmentation.DataAugmentation.load_data(data_augmentation.Settings(labels=3, seed=1))
-    assert not np.array_equal(images, other)
-
-
-def test_retrieval(tmp_path, monkeypatch, capsys):
-    run = trained(retrieval, retrieval.Retrieval, tmp_path, monkeypatch)
-    main = (retrieval.Retrieval, retrieval.Settings)
-    arguments = ["retrieve", run, "--queries", "5", "--gallery", "40"]
-    training.main(*main, arguments, commands=[retrieval.retrieve])
-    said = capsys.readouterr().out
-    assert all(f"precision at 10, {name}: 0." in said for name in ("D", "untrained D", "pixels"))
-    assert Image.open(tmp_path / "run" / "retrieval.png").size == (11 * 30 + 2, 10 * 30 + 2)
-
-
-def test_the_nearest_have_the_largest_cosine():
-    gallery = np.array([[1.0, 0], [5, 5], [0, 2], [-1, 0], [0, 0]])
-    np.testing.assert_array_equal(retrieval.nearest(np.array([[3.0, 1], [-1, 4]]), gallery, 3), [[0, 1, 2], [2, 1, 3]])

@@ -150,3 +150,11 @@ def test_errors():
         losses.feature_matching(x, x[:, :1])
     with pytest.raises(ValueError, match="labels are float32"):
         losses.semi_supervised_discriminator(x, x[:, 0], x, x)
+    with pytest.raises(ValueError, match="labels are list, wanted integers"):
+        losses.categorical_information(x, [0, 1, 1])
+    labels = np.array([0, 1, 1])
+    for real, fake, classes in ((x, x[:, :1], r"\[2, 2, 1\]"), (x[:, :1], x, r"\[2, 1, 2\]")):
+        with pytest.raises(ValueError, match=f"logits of {classes} classes, wanted one K for all"):
+            losses.semi_supervised_discriminator(x, labels, real, fake)
+    with pytest.raises(ValueError, match=r"realness: logits have shape \(2,\), wanted \(N, K\)"):
+        losses.realness(x[0])

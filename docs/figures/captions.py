@@ -6,6 +6,7 @@ A network with a head for each attribute is trained on new glyphs. Its accuracy 
 between a light bold and a heavy regular face, or an italic and a sheared upright, pictures alone do not decide.
 """
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import text_to_image  # noqa: E402
 
 from scratchgan import data, losses, plots, training  # noqa: E402
 from scratchgan.data import Batches, captions, glyphs  # noqa: E402
+from scratchgan.errors import UserError  # noqa: E402
 from scratchgan.files import write_json  # noqa: E402
 from scratchgan.layers import Conv2d, Dense, Flatten, MaxPool, ReLU, Sequential  # noqa: E402
 from scratchgan.optim import Adam, cosine  # noqa: E402
@@ -69,9 +71,9 @@ def draw(model, path):
     picture.save(path)
 
 
-def main(run):
+def main(run, out):
     model = training.load_model(text_to_image.TextToImage, text_to_image.Settings, run)
-    draw(model, ROOT / "docs" / "images" / "captions.png")
+    draw(model, out)
     net = train_judge()
     real = glyphs.load(SAMPLES, seed=SEED + 1)
     rng = np.random.default_rng(SEED)
@@ -95,4 +97,12 @@ def commonest(attributes):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("run", metavar="RUN", help="run directory of examples/text_to_image.py")
+    parser.add_argument("--out", default=ROOT / "docs" / "images" / "captions.png", help="picture to write")
+    options = parser.parse_args()
+    try:
+        main(options.run, options.out)
+    except UserError as error:
+        print(f"captions.py: error: {error}", file=sys.stderr)
+        sys.exit(2)

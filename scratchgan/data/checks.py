@@ -27,17 +27,22 @@ def check_channels(channels):
 
 
 def check_labels(labels, classes):
-    """Raise DataError unless labels are whole numbers from 0 to classes - 1, and no class is missing."""
+    """Raise DataError unless labels are whole numbers from 0 to classes - 1, (N,), and no class is missing."""
     if labels is None:
         raise DataError("These pictures have no labels; put those of each class into a sub-folder of its own.")
-    if labels.dtype.kind not in "iu":
-        raise DataError(f"Labels are whole numbers that count the classes from 0; these are {labels.dtype}.")
+    labels = np.asarray(labels)
+    if labels.dtype.kind not in "iu" or labels.ndim != 1:
+        found = f"{labels.dtype} of shape {labels.shape}"
+        raise DataError(f"Labels are whole numbers that count the classes from 0, (N,); these are {found}.")
     if len(labels) and not 0 <= labels.min() <= labels.max() < classes:
         raise DataError(
             f"The labels reach from {labels.min()} to {labels.max()}; for {classes} classes they must be "
             f"0 to {classes - 1}. Is --classes {labels.max() + 1} meant?"
         )
-    missing = sorted(set(range(classes)) - set(np.unique(labels).tolist()))
+    seen = np.unique(labels).tolist()
+    missing = sorted(set(range(classes)) - set(seen))
     if missing:
         which = ", ".join(map(str, missing[:10])) + (", ..." if len(missing) > 10 else "")
-        raise DataError(f"Of {classes} classes, {which} have no sample; set --classes to the number of classes.")
+        fits = seen and seen == list(range(len(seen)))  # the classes there are count from 0 without a gap
+        advice = f"is --classes {len(seen)} meant?" if fits else "number the classes from 0, without a gap."
+        raise DataError(f"Of {classes} classes, {which} have no sample; {advice}")

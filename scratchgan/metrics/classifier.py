@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from scratchgan import data, xp
+from scratchgan.data import mnist
 from scratchgan.errors import UserError
 from scratchgan.files import replacing
 from scratchgan.layers import Conv2d, Dense, Flatten, MaxPool, ReLU, Sequential
@@ -104,6 +105,8 @@ def load(data, path=None):
     """
     path = Path(path or default_path(data))
     command = f"`python examples/classifier.py --data {data}` trains it and writes it"
+    if not path.exists() and data not in ("glyphs", *mnist.CLASSES) and Path(data).is_dir():
+        raise UserError(f"There is no classifier for {data}: examples/classifier.py takes no folder (no test set).")
     if not path.exists():
         raise UserError(f"There is no classifier {path}: {command} (a few minutes).")
     try:

@@ -78,6 +78,6 @@ def in_bins(name, values, n, bins):
 
 def counts(a, b):
     """Return how often each pair of values occurs: (largest a + 1, largest b + 1)."""
-    table = np.zeros((a.max() + 1, b.max() + 1))
+    table = np.zeros((int(a.max()) + 1, int(b.max()) + 1))
     np.add.at(table, (a, b), 1)
     return table
