@@ -47,7 +47,8 @@ def unrolled_generator(D, optimizer, real, fake, steps, *, saturating=False):
         G descends -E log D(fake; theta_K), or if `saturating` E log D(real; theta_K) + E log(1 - D(fake; theta_K))
 
     The gradient is the total one: `fake` acts through D's input and through every theta_k. optimizer: an Adam or SGD
-    of D's Params, without weight decay and Nesterov's momentum. D's weights and optimizer are left as they were.
+    of D's Params, without weight decay and Nesterov's momentum. D's weights and optimizer are left as they were; its
+    grads must be clear, as they are after any step, and are clear again.
     Raises NotImplementedError for a Param whose motion `double_backward` does not follow, or another optimizer.
     """
     follow = follower(optimizer)

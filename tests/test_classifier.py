@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scratchgan import data, xp
+from scratchgan import data, plots, xp
 from scratchgan.errors import DataError, UserError
 from scratchgan.layers import Sequential
 from scratchgan.metrics import classifier
@@ -117,6 +117,21 @@ def test_shifts():
     places = {tuple(place) for place in np.argwhere(moved[..., 0])[:, 1:].tolist()}
     assert places == {(row, column) for row in (2, 3, 4) for column in (1, 2, 3)}
     np.testing.assert_array_equal(shifted(images, 0, np.random.default_rng(0)), images)
+
+
+def test_the_picture_begins_with_the_hardest_image(monkeypatch):
+    """The probability of the right class is what counts, and not the largest logit."""
+    sys.path.insert(0, str(SCRIPT.parent))
+    import classifier as example
+
+    test = data.load_images("glyphs", count=30, seed=0, split="test")
+    model = example.LeNet(example.Settings(), (28, 28, 1), np.random.default_rng(0))
+    model.test = lambda: test
+    logits = np.random.default_rng(0).standard_normal((30, 10)) + 100 * np.arange(30)[:, None]
+    monkeypatch.setattr(classifier.Classifier, "logits", lambda self, images: logits)
+    p = np.exp(logits - logits.max(1, keepdims=True))
+    p = (p / p.sum(1, keepdims=True))[np.arange(30), test.labels]
+    np.testing.assert_array_equal(model.picture(np.zeros((9, 1))), plots.grid(test.images[np.argsort(p)[:9]]))
 
 
 def test_the_example_learns_glyphs_and_writes_the_weights(tmp_path):
