@@ -126,6 +126,8 @@ def test_the_picture_begins_with_the_hardest_image(monkeypatch):
 
     test = data.load_images("glyphs", count=30, seed=0, split="test")
     model = example.LeNet(example.Settings(), (28, 28, 1), np.random.default_rng(0))
+    expected = data.load_images("glyphs", seed=0, split="test").images[:50]
+    np.testing.assert_array_equal(model.test().images[:50], expected)  # on which it is not trained
     model.test = lambda: test
     logits = np.random.default_rng(0).standard_normal((30, 10)) + 100 * np.arange(30)[:, None]
     monkeypatch.setattr(classifier.Classifier, "logits", lambda self, images: logits)

@@ -12,6 +12,8 @@ from PIL import Image
 from scratchgan import data, training, xp
 from scratchgan.errors import UserError
 from scratchgan.metrics import classifier
+from scratchgan.metrics.parzen import log_likelihood
+from scratchgan.metrics.similarity import similarity_of_pairs
 from scratchgan.plots import read_log
 from scratchgan.testing import strict_xp
 from scratchgan.training import checkpoint, evaluate
@@ -94,6 +96,18 @@ def test_copies_of_training_data_are_seen(lenet):
     found = evaluate.prepare(copier, 400, lenet).table(copier)
     value, floor = found["nearer to training data-LeNet"]
     assert value > 0.99 and 0 < abs(floor - 0.5) < 0.1  # the floor is of other held-out images, so that it is not exact
+
+
+def test_metrics_of_pixels_longhand(lenet):
+    """Parzen windows take pixels from 0 to 1, a tenth of the test images for their width; MS-SSIM one class each."""
+    against, images = evaluate.prepare(Copier(), 100, lenet), Copier().images(range(100))
+    found = against.every(against.sample(images))
+    x, test = (pictures.reshape(100, -1) / 255 for pictures in (images, against.held_out.data))
+    assert found["Parzen log-likelihood, nats"] == pytest.approx(log_likelihood(x, test[:10], test[10:]).mean)
+    labels, rng = against.classifier.predict(images), np.random.default_rng(0)
+    classes = [images[labels == label] for label in range(10) if (labels == label).sum() > 1]
+    expected = np.mean([similarity_of_pairs(pictures, rng=rng, pairs=200) for pictures in classes])
+    assert len(classes) > 1 and found["MS-SSIM within a class"] == pytest.approx(expected)
 
 
 def test_other_sizes_and_colours(lenet):
