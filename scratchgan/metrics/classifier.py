@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 
 from scratchgan import data, xp
-from scratchgan.data import mnist
 from scratchgan.errors import UserError
 from scratchgan.files import replacing
 from scratchgan.layers import Conv2d, Dense, Flatten, MaxPool, ReLU, Sequential
@@ -78,9 +77,9 @@ class Classifier:
 # ---- files -----------------------------------------------------------------------------------------------
 
 
-def default_path(data):
+def default_path(name):
     """Return where the weights for a data set are kept."""
-    return Path("runs", "classifiers", f"{data}.npz")
+    return Path("runs", "classifiers", f"{name}.npz")
 
 
 def save(classifier, path=None):
@@ -97,21 +96,21 @@ def save(classifier, path=None):
     return path
 
 
-def load(data, path=None):
+def load(name, path=None):
     """Return the Classifier of a data set, such as "mnist", from runs/classifiers/DATA.npz or another file.
 
     Raises UserError where the file is missing (it says which command makes it), is damaged, belongs to another data
     set, or holds weights of another hash than it says.
     """
-    path = Path(path or default_path(data))
-    command = f"`python examples/classifier.py --data {data}` trains it and writes it"
-    if not path.exists() and data not in ("glyphs", *mnist.CLASSES) and Path(data).is_dir():
-        raise UserError(f"There is no classifier for {data}: examples/classifier.py takes no folder (no test set).")
+    path = Path(path or default_path(name))
+    command = f"`python examples/classifier.py --data {name}` trains it and writes it"
+    if not path.exists() and name not in data.NAMES and Path(name).is_dir():
+        raise UserError(f"There is no classifier for {name}: examples/classifier.py takes no folder (no test set).")
     if not path.exists():
         raise UserError(f"There is no classifier {path}: {command} (a few minutes).")
     try:
         with np.load(path, allow_pickle=False) as file:
-            state = {name: file[name] for name in file.files}
+            state = dict(file)
         facts = json.loads(str(state.pop("facts")))
         classes = len(state["1.b"])
         net = lenet(facts["shape"], classes, rng=np.random.default_rng(0))
@@ -122,8 +121,8 @@ def load(data, path=None):
         raise UserError(f"{path} is damaged or holds no classifier: {command}.") from None
     if classifier.hash != expected:
         raise UserError(f"{path} holds weights of hash {classifier.hash[:12]}, not {expected[:12]}: {command}.")
-    if classifier.data != data:
-        raise UserError(f"{path} was trained on {classifier.data}, not on {data}: {command}.")
+    if classifier.data != name:
+        raise UserError(f"{path} was trained on {classifier.data}, not on {name}: {command}.")
     return classifier
 
 
