@@ -116,7 +116,10 @@ def test_other_sizes_and_colours(lenet):
         load_data = staticmethod(lambda settings: data.load_images("glyphs", size=32, channels=3).images)
         images = lambda self, z: data.load_images("glyphs", size=32, channels=3, count=len(z), seed=9).images
 
-    found = evaluate.prepare(Large(), 200, lenet).table(Large())
+    against = evaluate.prepare(Large(), 200, lenet)
+    red = np.zeros((1, 28, 28, 3), np.uint8) + np.array([91, 0, 0], np.uint8)
+    np.testing.assert_array_equal(against.sample(red).data, np.full((1, 28, 28, 1), 30))  # the mean of the colours
+    found = against.table(Large())
     assert "path length-LeNet" not in found and found["coverage-LeNet"][0] > 0.8
 
 
@@ -125,6 +128,7 @@ def test_points(tmp_path):
     model = gan2d.GAN2D(gan2d.Settings(), (2,), np.random.default_rng(0))
     real = model.mixture().sample(1000, np.random.default_rng(7))
     against = evaluate.prepare(model, 1000)
+    assert not {*map(tuple, against.held_out.data)} & {*map(tuple, against.train)}  # others of the same distribution
     model.generate = lambda z: xp.asarray(real)
     found = against.table(model)
     assert found["modes covered"] == (8, 8)
@@ -211,6 +215,14 @@ def test_following_a_training_does_not_disturb_it(tmp_path, monkeypatch, capsys)
     reports = {line["step"]: line.get("report", {}) for line in read_log(tmp_path / "followed" / "log.jsonl")}
     assert [step for step, report in reports.items() if "recall" in report] == [3, 4]
     assert {"modes covered", "Fréchet distance", "reverse KL of modes"} <= set(reports[4])
+
+
+def test_a_generator_that_draws_goes_on_where_it_was():
+    model = gan2d.GAN2D(gan2d.Settings(), (2,), np.random.default_rng(0))
+    model.generate = lambda z: xp.asarray(model.rng.standard_normal((len(z), 2)))
+    before = model.rng.bit_generator.state
+    evaluate.prepare(model, 50).follow(model)
+    assert model.rng.bit_generator.state == before
 
 
 def test_too_few(lenet):
