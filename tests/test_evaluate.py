@@ -141,6 +141,10 @@ def test_points(tmp_path):
     assert found["reverse KL of modes"][0] == pytest.approx(np.log(8))
     for name in ("recall", "coverage"):
         assert found[name][0] == pytest.approx(1 / 8, abs=0.03), name
+    centers, std = model.mixture().centers, model.mixture().std
+    for distance, share in ((2.5, 1), (3.5, 0)):  # in standard deviations
+        points = np.repeat(centers, 125, axis=0) + [distance * std, 0]
+        assert against.quick(against.sample(points))["high-quality share"] == share
 
 
 def test_on_the_device(lenet):
