@@ -264,6 +264,8 @@ def mistakes_are_mistakes():
     assert ((right != wrong).sum(1) == 1).all()
     assert ((wrong >= 0) & (wrong < captions.VALUES)).all()
     assert ((right != wrong).mean(0) > 0.15).all()  # each attribute in a fifth of the cases
+    for column, values in enumerate(captions.VALUES):  # and each of its other values
+        assert set((wrong - right)[:, column] % values) == set(range(values))
 
 
 def test_mistakes_are_mistakes():
