@@ -71,6 +71,14 @@ def test_the_gaussian_bound_is_a_bound():
         assert true - bound == pytest.approx(0.5 * np.log(2 * np.pi * np.e / 12) + width / 4, abs=0.01)
 
 
+def test_no_code_is_told_more_exactly_than_exp_minus_5():
+    c = np.array([[0.2, 0.2]])
+    loss, _, d_log_std = losses.gaussian_information(c, np.array([[-6.0, -4.0]]), c)
+    told = 2 * np.log(2) + log_normal(0, 0, np.exp(-5)) + log_normal(0, 0, np.exp(-4))
+    assert -loss == pytest.approx(told)
+    assert d_log_std.tolist() == [[0, 1]]
+
+
 def test_gaussian_information_is_finite_at_extremes():
     c = np.zeros((1, 2), np.float32)
     for mean, log_std in ((1e4, -1e4), (1e4, 1e4), (0.0, -1e4)):
