@@ -40,7 +40,7 @@ LOG_STD = -np.log(3) / 2  # of Q's answer to a number: 1 / sqrt(3) is the deviat
 
 @dataclass
 class Settings(training.Settings):
-    """As in the paper's appendix C.1, but half as wide; Q's deviations are fixed; G's learning rate is 5 times D's."""
+    """The paper's (C.1), half its channels, 1/4 of its units; Q's deviations are fixed; G's rate is 5 times D's."""
 
     steps: int = option(4000, "training steps: one is a step of D and Q, and a step of G", minimum=1)
     batch_size: int = option(64, "real samples in a training step", minimum=2)

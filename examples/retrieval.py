@@ -7,7 +7,7 @@ each other in these features more often of one class than two that are near each
 cosine: of the numbers that D's last layer looks at, or of the pixels. The features of a D that has not been trained are
 the third competitor: they are what the architecture alone is good for.
 
-    python examples/retrieval.py                    # glyphs: trains the GAN of examples/sngan.py, narrower
+    python examples/retrieval.py                    # glyphs: trains a smaller GAN of the kind of examples/sngan.py
     python examples/retrieval.py --data mnist
     python examples/retrieval.py retrieve runs/retrieval    # the three precisions, and a picture of some queries
 """
@@ -36,7 +36,7 @@ from scratchgan.training import command, option
 
 @dataclass
 class Settings(training.Settings):
-    """Hinge losses and spectral normalisation, as in examples/sngan.py; half of its width."""
+    """Hinge losses and spectral normalisation, as in examples/sngan.py; 3/8 of its width, D a convolution less."""
 
     steps: int = option(1500, "training steps: one is a step of D and a step of G", minimum=1)
     latent: int = option(100, "length of the latent vector z", minimum=1)

@@ -1,14 +1,21 @@
 """What the examples of codes, few labels, rotations and captions print, draw and learn from, besides their losses."""
 
+import json
+import sys
+from types import SimpleNamespace
+
 import numpy as np
 from objectives import follows, log_p, stretches
 from test_codes import run
-from test_examples import start, text_to_image, told_to_D
+from test_examples import ROOT, start, text_to_image, told_to_D
 
 from scratchgan import data
 from scratchgan.data import captions, glyphs
 from scratchgan.metrics.disentangle import mutual_information_gap
 from scratchgan.param import WeightNorm
+
+sys.path.append(str(ROOT / "docs" / "figures"))
+import captions as figure  # noqa: E402
 
 rng = np.random.default_rng(0)
 
@@ -189,3 +196,42 @@ def test_a_caption_that_is_asked_for_is_the_one_that_is_drawn(tmp_path, monkeypa
     np.testing.assert_array_equal(asked[0], free[0])
     np.testing.assert_array_equal(asked[1], captions.bags(["a large bold two"]).repeat(9, 0))
     assert len(np.unique(free[1], axis=0)) > 5
+
+
+def test_each_head_of_the_judge_is_held_to_its_own_attribute():
+    asked = captions.draw(60, rng)
+    said = np.concatenate([np.eye(values)[column] for values, column in zip(captions.VALUES, asked.T, strict=True)], 1)
+    judge = lambda x: said
+    images = np.zeros((60, 28, 28, 1), np.uint8)
+    assert figure.right(judge, images, asked).all()
+    for column in range(5):
+        wrong = asked.copy()
+        wrong[:, column] = (wrong[:, column] + 1) % captions.VALUES[column]
+        assert figure.right(judge, images, wrong).mean(0).tolist() == [float(other != column) for other in range(5)]
+
+
+def test_how_often_samples_match_what_was_asked_for(tmp_path, monkeypatch, capsys):
+    """The judge sees samples of the captions that it compares with, and real glyphs with theirs."""
+    own, drawn, asked = start("text_to_image")[0], [], []
+    model = SimpleNamespace(settings=own.settings, latent=own.latent, images=lambda z: drawn.append(z) or len(drawn))
+
+    def right(net, images, attributes):
+        asked.append(attributes)
+        share = 0.75 if len(asked) == 2 else 1.0  # of samples, of each attribute
+        return np.arange(40)[:, None] % 4 < 4 * share * np.ones(5)
+
+    monkeypatch.setattr(figure, "SAMPLES", 40)
+    monkeypatch.setattr(figure, "draw", lambda model, path: None)
+    monkeypatch.setattr(figure, "train_judge", lambda: None)
+    monkeypatch.setattr(figure, "right", right)
+    monkeypatch.setattr(figure.training, "load_model", lambda *_: model)
+    figure.main(tmp_path, tmp_path / "captions.png")
+    (z,) = drawn
+    np.testing.assert_array_equal(z[:, 100:], captions.bags_of(asked[1]))
+    found = json.loads((tmp_path / "captions.json").read_text())
+    assert list(found) == ["n", *captions.ATTRIBUTES, "all five"] and found["n"] == 40
+    said = capsys.readouterr().out
+    for name in (*captions.ATTRIBUTES, "all five"):
+        assert (found[name]["samples"], found[name]["real glyphs"]) == (0.75, 1)
+        assert f"{name:10}    0.750    1.000" in said
+    assert found["weight"]["always the commonest"] == max(np.bincount(asked[1][:, 1])) / 40

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scratchgan.metrics.disentangle import matched_accuracy, mutual_information, mutual_information_gap
+from scratchgan.metrics.disentangle import in_bins, matched_accuracy, mutual_information, mutual_information_gap
 
 
 @settings(max_examples=40, deadline=None)
@@ -59,6 +59,23 @@ def test_gap():
     gap, _ = mutual_information_gap(codes | {"a again": codes["a"], "b again": codes["b"]}, factors)
     assert gap == 0
     assert mutual_information_gap({"x": codes["noise"], "y": rng.standard_normal(20_000)}, factors)[0] < 0.02
+
+
+def test_the_gap_is_a_share_of_the_factors_entropy():
+    """One code knows a bit of three, another nothing: a third. One knows a bit, another two: a third again."""
+    v = np.arange(8).repeat(10)
+    one, two, none = v // 4, v // 2, np.tile(np.arange(10), 8)
+    for codes, best in (({"one": one, "none": none}, "one"), ({"one": one, "two": two}, "two")):
+        gap, each = mutual_information_gap(codes, {"v": v})
+        assert gap == pytest.approx(1 / 3) and each["v"] == (gap, best)
+    _, each = mutual_information_gap({"v": v, "none": none}, {"v": v, "bit": one})
+    assert each["v"][0] == pytest.approx(1) and each["bit"][0] == pytest.approx(1)
+
+
+def test_numbers_are_cut_into_bins_of_equally_many():
+    x = np.random.default_rng(0).permutation(np.arange(40) / 7) ** 3
+    assert np.bincount(in_bins("x", x, 40, 4)).tolist() == [10] * 4
+    assert np.array_equal(np.argsort(in_bins("x", np.sort(x), 40, 8), kind="stable"), np.arange(40))
 
 
 def test_errors():

@@ -33,6 +33,13 @@ def test_gain_drawn_around_zero(monkeypatch):
     caught(test_labels.starts_as_a_batch_norm)
 
 
+def test_hinges_without_a_margin(monkeypatch):
+    """E D(G(z)) - E D(x) taken for the hinge losses: the same as long as all scores lie between -1 and 1."""
+    monkeypatch.setattr(losses, "hinge_discriminator", losses.wasserstein_discriminator)
+    for margin in ("real", "fake"):
+        caught(test_labels.follows_its_objective, "projection", "D", margin)
+
+
 def test_class_of_fakes_left_out():
     """ACGAN without the second term of L_C where the paper's is asked for: the gradient is another one."""
     with pytest.MonkeyPatch.context() as patch:

@@ -196,12 +196,12 @@ REFUSED = {
     "no pair": (x, TypeError, r"is a ndarray, wanted a pair \(x, labels\)"),
     "a list": ([x, labels], TypeError, "is a list, wanted a pair"),
     "three": ((x, labels, labels), TypeError, "wanted a pair"),
-    "floats": ((x, labels.astype(np.float32)), TypeError, "float32, wanted an array of integers"),
+    "floats": ((x, labels.astype(np.float32)), TypeError, "got float32 for labels, wanted an array of integers"),
     "a list of labels": ((x, labels.tolist()), ValueError, r"labels are list, wanted \(4,\)"),
     "too many": ((x, np.append(labels, 1)), ValueError, r"labels are \(5,\), wanted \(4,\)"),
     "one-hot": ((x, np.eye(4, dtype=int)), ValueError, r"labels are \(4, 4\), wanted \(4,\)"),
-    "above K - 1": ((x, labels + 1), ValueError, "1 to 3, wanted 0 to 2"),
-    "negative": ((x, labels - 1), ValueError, "-1 to 1, wanted 0 to 2"),
+    "above K - 1": ((x, labels + 1), ValueError, "got 1 to 3 for labels, wanted 0 to 2"),
+    "negative": ((x, labels - 1), ValueError, "got -1 to 1 for labels, wanted 0 to 2"),
 }
 
 
@@ -209,7 +209,7 @@ REFUSED = {
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_layer_refuses(name, case):
     pair, error, message = REFUSED[case]
-    with pytest.raises(error, match=message):
+    with pytest.raises(error, match=f"^{name}.*{message}"):
         LAYERS[name].forward(pair)
 
 

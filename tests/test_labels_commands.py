@@ -223,6 +223,14 @@ def test_retrieval(tmp_path, monkeypatch, capsys):
     np.testing.assert_array_equal(rows, np.concatenate([queries[:, None, ..., 0], shown], axis=1))
 
 
+def test_features_are_what_Ds_last_layer_looks_at():
+    model, batches = start("retrieval")
+    images = batches.next()
+    features = model.features(images)
+    assert features.shape == (16, 7 * 7 * 16)
+    np.testing.assert_allclose(model.D.layers[-1](features), model.D(data.to_signed(images)), rtol=1e-5)
+
+
 def test_the_nearest_have_the_largest_cosine():
     gallery = np.array([[1.0, 0], [5, 5], [0, 2], [-1, 0], [0, 0]])
     np.testing.assert_array_equal(retrieval.nearest(np.array([[3.0, 1], [-1, 4]]), gallery, 3), [[0, 1, 2], [2, 1, 3]])

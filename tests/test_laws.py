@@ -98,7 +98,7 @@ def test_embedding(data):
 
 def test_embedding_refuses_what_it_has_no_row_for():
     layer = Embedding(4, 2, rng=np.random.default_rng(0))
-    with pytest.raises(ValueError, match=r"Embedding\(4, 2\): x holds 0 to 4, wanted 0 to 3"):
+    with pytest.raises(ValueError, match=r"Embedding\(4, 2\): got 0 to 4 for x, wanted 0 to 3"):
         layer.forward(np.array([0, 4]))
     with pytest.raises(ValueError, match="-1"):
         layer.forward(np.array([-1, 2]))

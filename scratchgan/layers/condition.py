@@ -55,6 +55,7 @@ class LabelChannels(Layer):
     def forward(self, pair, train=True):
         x, labels = unpair(self, pair)
         check(self, "x", x, dtype=self.embedding.W.value.dtype)
+        check_labels(self, "labels", labels, self.embedding.classes)
         codes, labels = self.embedding.forward(labels)  # (N, features)
         codes = xp.broadcast_to(across(codes, x.shape), (*x.shape[:-1], codes.shape[-1]))
         return xp.concatenate([x, codes], axis=-1), (labels, x.shape)
@@ -129,6 +130,7 @@ class Projection(Layer):
 
     def forward(self, pair, train=True):
         x, labels = unpair(self, pair)
+        check_labels(self, "labels", labels, self.embedding.classes)
         y, x_tape = self.score.forward(x, train)
         v, labels = self.embedding.forward(labels, train)  # (N, features)
         return y + (x * v).sum(1, keepdims=True), (x_tape, labels, v)

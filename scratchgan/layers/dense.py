@@ -75,10 +75,10 @@ def check_labels(owner, name, labels, classes):
     """Raise TypeError unless labels are an array of integers, ValueError unless those are from 0 to classes - 1."""
     if not isinstance(labels, xp.ndarray) or labels.dtype.kind not in "iu":
         got = labels.dtype if isinstance(labels, xp.ndarray) else type(labels).__name__
-        raise TypeError(f"{owner!r}: {name} is {got}, wanted an array of integers")
+        raise TypeError(f"{owner!r}: got {got} for {name}, wanted an array of integers")
     # The bounds are looked at on the CPU only: on a GPU the look would wait for the device.
     if not xp.on_gpu() and labels.size and not 0 <= labels.min() <= labels.max() < classes:
-        raise ValueError(f"{owner!r}: {name} holds {labels.min()} to {labels.max()}, wanted 0 to {classes - 1}")
+        raise ValueError(f"{owner!r}: got {labels.min()} to {labels.max()} for {name}, wanted 0 to {classes - 1}")
 
 
 def sum_by_class(labels, dy, classes):
