@@ -47,7 +47,7 @@ def refused(name, arguments, message, tmp_path, capsys):
     """An example's command line answers with one line, and leaves nothing behind."""
     Model, Settings, _ = EXAMPLES[name]
     with pytest.raises(SystemExit) as exit:
-        training.main(Model, Settings, ["--out", str(tmp_path / "run"), "--device", "cpu", *arguments])
+        training.main(Model, Settings, ["--out", str(tmp_path / "run"), "--device", "cpu", "--steps", "1", *arguments])
     error = capsys.readouterr().err
     assert exit.value.code == 2 and error.endswith(f"error: {message}\n") and error.count("\n") == 1
     assert not (tmp_path / "run").exists()
