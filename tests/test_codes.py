@@ -246,6 +246,7 @@ def test_captions_read_as_english():
     assert captions.caption((7, 1, 1, 1, 2)) == "a large bold italic seven, tilted left"
     assert captions.caption((8, 0, 0, 2, 0)) == "an eight, tilted right"
     assert captions.caption((3, 0, 1, 0, 0)) == "an italic three"
+    assert captions.caption((1, 0, 0, 1, 0)) == "a one, tilted left"
 
 
 @settings(max_examples=60, deadline=None)

@@ -54,7 +54,7 @@ def caption(attributes):
     """Return the caption of one glyph: (5,) to text."""
     digit, weight, slant, tilt, size = (words[i] for words, i in zip(ATTRIBUTES.values(), attributes, strict=True))
     phrase = " ".join(word for word in (size, weight, slant, digit) if word)
-    article = "an" if phrase[0] in "aeiou" else "a"
+    article = "an" if phrase[0] in "aei" else "a"  # an eight, an italic two; but a one, as if it began with w
     return f"{article} {phrase}" + (f", {tilt}" if tilt else "")
 
 
