@@ -14,7 +14,7 @@ import argparse
 import results
 import trainings
 
-QUICK = {"gan": 3000, "adversarial_nets": 2000}  # perceptrons, whose steps are cheap; 400 for the others
+QUICK = {"gan": 3000, "adversarial_nets": 5000}  # perceptrons, whose steps are cheap; 400 for the others
 SAMPLES = 2000  # at either budget, so that all can be ranked together
 MEASURED = ("FID-LeNet", "precision-LeNet", "recall-LeNet", "nearer to training data-LeNet", "coverage-LeNet",
             "LeNet score")  # fmt: skip

@@ -45,7 +45,7 @@ from scratchgan.training import option
 class Settings(training.Settings):
     """Adam, LeakyReLU and dropout as in the paper; a larger rate, and fewer and narrower layers, for 28 x 28."""
 
-    steps: int = option(3000, "training steps: one is a step of D and a step of G", minimum=1)
+    steps: int = option(4000, "training steps: one is a step of D and a step of G", minimum=1)
     fake_class: bool = option(True, "whether D learns the class of G's samples too, as in the paper")
     lr: float = option(5e-4, "learning rate", minimum=1e-12)
     classes: int = option(10, "K: the labels are 0 to K - 1", minimum=1)

@@ -51,11 +51,14 @@ class PacGAN(training.Model):
 
     def __init__(self, settings, shape, rng):
         super().__init__(settings, shape, rng)
-        self.G = generator(settings.latent, settings.width, rng)
-        self.D = Sequential(Pack(settings.pack), discriminator(2 * settings.pack, settings.width // 2, rng))
+        self.G, self.D = self.networks(rng)
         self.opt_G = Adam(self.G.params(), settings.lr, betas=(settings.beta1, 0.999))
         self.opt_D = Adam(self.D.params(), settings.lr_D or settings.lr, betas=(settings.beta1, 0.999))
         self.G_average = EMA(self.G, settings.average)  # with 0, G itself
+
+    def networks(self, rng):
+        pack, latent, width = self.settings.pack, self.settings.latent, self.settings.width
+        return generator(latent, width, rng), Sequential(Pack(pack), discriminator(2 * pack, width // 2, rng))
 
     @staticmethod
     def load_data(settings):

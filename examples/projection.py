@@ -38,7 +38,7 @@ from scratchgan.training import option
 class Settings(training.Settings):
     """Losses and normalisations as in the paper; networks after SNGAN's for 32 x 32, without residual blocks."""
 
-    steps: int = option(3000, "training steps: one is a step of D and a step of G", minimum=1)
+    steps: int = option(5000, "training steps: one is a step of D and a step of G", minimum=1)
     lr: float = option(5e-4, "learning rate", minimum=1e-12)
     classes: int = option(10, "K: the labels are 0 to K - 1", minimum=1)
     latent: int = option(100, "length of the latent vector z", minimum=1)

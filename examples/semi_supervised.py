@@ -29,16 +29,16 @@ from scratchgan.training import option
 
 @dataclass
 class Settings(training.Settings):
-    """The authors' for MNIST, but a third of their units, and fewer steps: their 300 epochs of 60,000 are 180,000."""
+    """The authors' for MNIST, but half of their units, and fewer steps: their 300 epochs of 60,000 are 180,000."""
 
-    steps: int = option(4000, "training steps: one is a step of D and a step of G", minimum=1)
+    steps: int = option(8000, "training steps: one is a step of D and a step of G", minimum=1)
     batch_size: int = option(100, "samples of each kind in a step: labelled, unlabelled, generated", minimum=2)
     lr: float = option(3e-3, "learning rate; in the last third of the steps it falls to 0", minimum=1e-12)
     labels: int = option(10, "labelled pictures of each class", minimum=1)
     classes: int = option(10, "K: the labels are 0 to K - 1", minimum=2)
     supervised: bool = option(False, "train D on the labelled pictures alone")
     latent: int = option(100, "length of the latent vector z", minimum=1)
-    width: int = option(300, "units of D's first layer; the others have a half or a quarter", minimum=4)
+    width: int = option(500, "units of D's first layer; the others have a half or a quarter", minimum=4)
 
 
 class SemiSupervisedGAN(training.Model):

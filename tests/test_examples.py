@@ -37,6 +37,7 @@ import sngan  # noqa: E402
 import ssgan  # noqa: E402
 import text_to_image  # noqa: E402
 import unrolled  # noqa: E402
+import unrolled_ring  # noqa: E402
 import veegan  # noqa: E402
 import wgan  # noqa: E402
 import wgan_gp  # noqa: E402
@@ -69,6 +70,7 @@ EXAMPLES = {
     "pacgan, average, two time scales": (pacgan.PacGAN, pacgan.Settings, {"width": 32, "average": 0.9, "lr_D": 4e-4}),
     "unrolled": (unrolled.UnrolledGAN, unrolled.Settings, {"width": 32}),
     "unrolled, saturating": (unrolled.UnrolledGAN, unrolled.Settings, {"width": 32, "unroll": 2, "saturating": True}),
+    "unrolled_ring": (unrolled_ring.UnrolledRing, unrolled_ring.Settings, {"width": 16, "unroll": 2}),
     "veegan": (veegan.VEEGAN, veegan.Settings, {"width": 32}),
     "improved_gan": (improved_gan.ImprovedGAN, improved_gan.Settings, {"width": 32}),
     **{
