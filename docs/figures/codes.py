@@ -1,0 +1,45 @@
+"""What the codes of a run of examples/infogan.py on glyphs know of the true factors of held-out pictures, in nats.
+
+    python docs/figures/codes.py runs/infogan
+
+Prints a row for each factor: its mutual information with each code, its entropy, and the gap between the best code and
+the second best, as a share of the entropy; first, what the same codes would show if they knew nothing.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "examples"))
+import infogan  # noqa: E402
+
+from scratchgan import training  # noqa: E402
+from scratchgan.metrics.disentangle import matched_accuracy, mutual_information, mutual_information_gap  # noqa: E402
+
+
+def main(run):
+    model = training.load_model(infogan.InfoGAN, infogan.Settings, run)
+    held_out, K = model.held_out(), model.settings.categories
+    out = model.infer(model.D, held_out.images)
+    codes = {"category": out[:, 1 : 1 + K].argmax(1)}
+    codes |= {f"number {i}": out[:, 1 + K + i] for i in range(model.settings.numbers)}
+    share, names = matched_accuracy(codes["category"], held_out.labels)
+    print(f"error {1 - share:.1%}; the categories 0, 1, ... stand for {', '.join(map(str, names))}")
+    gap, gaps = mutual_information_gap(codes, held_out.factors)
+    print(f"{'factor':10}{''.join(f'{name:>10}' for name in codes)}{'entropy':>10}{'gap':>8}")
+    shuffled = np.random.default_rng(0).permutation(len(out))
+    print(row("(nothing)", {name: values[shuffled] for name, values in codes.items()}, held_out.factors["angle"]))
+    for name, factor in held_out.factors.items():
+        print(row(name, codes, factor, f"{gaps[name][0]:8.3f}"))
+    print(f"gap: {gap:.3f}")
+
+
+def row(name, codes, factor, gap=""):
+    told = "".join(f"{mutual_information(values, factor):10.2f}" for values in codes.values())
+    return f"{name:10}{told}{mutual_information(factor, factor):10.2f}{gap}"
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
