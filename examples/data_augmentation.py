@@ -6,8 +6,10 @@ The GAN is told nothing more than the classifier: it trains on the same 20 pictu
 that the classifier is not supposed to have. It is the perceptrons of examples/cgan.py; D sees real and generated
 pictures moved by up to 2 pixels: of 200 that stand still it would know each by heart (Zhao et al. 2020: both move).
 
-    python examples/data_augmentation.py                          # glyphs; another --seed takes other pictures
+    python examples/data_augmentation.py             # glyphs; or --data mnist. Another --seed takes other pictures
     python examples/data_augmentation.py compare runs/data_augmentation      # trains both classifiers and tests them
+
+One minute on a core for both. On MNIST the samples do harm: 86 % of the test pictures are named rightly, 88 % without.
 """
 
 from dataclasses import dataclass

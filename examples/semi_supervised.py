@@ -8,8 +8,8 @@ D has K logits; a class "fake" is the one more, its logit always 0 (section 5). 
 The first term sees pictures with labels only, the second all of them. What counts is D's error on held-out pictures:
 `error`, of an average of D's weights. G's samples are a means; they need not look good, and do not.
 
-    python examples/semi_supervised.py                       # glyphs, 10 labels for each of 10 classes; or --data mnist
-    python examples/semi_supervised.py --data mnist --supervised     # the same D, labelled pictures only
+    python examples/semi_supervised.py --data mnist      # or glyphs. 7 minutes on a core: 5 to 10 % of errors
+    python examples/semi_supervised.py --data mnist --supervised     # the same D, labelled pictures only: 22 %
 """
 
 import math

@@ -9,7 +9,7 @@ answer D must know what the pictures show, at any time of the game: a D that for
 V is the hinge game under spectral normalisation, as in sngan.py. `turn accuracy` is Q's on held-out pictures: a 0, an 8
 and some others look the same upside down, so that it cannot reach 1.
 
-    python examples/ssgan.py                         # glyphs; or --data mnist
+    python examples/ssgan.py                         # glyphs; or --data mnist. 15 minutes on a core: 79 % of the turns
     python examples/ssgan.py --beta 0 --alpha 0      # the same networks without self-supervision
 """
 
