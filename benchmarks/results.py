@@ -24,6 +24,7 @@ what labels, codes and captions are for.
 
 import argparse
 import json
+import re
 import sys
 import textwrap
 from pathlib import Path
@@ -156,8 +157,8 @@ def load(folder=RECORDS):
 def save(record, folder=RECORDS):
     """Write a record to SECTION-WHAT-BUDGET-SEED.json, in the place of an older one; return the path."""
     check(record)
-    name = "-".join((record["section"], *record["what"].replace(",", " ").split(), record["budget"]))
-    path = Path(folder) / f"{name}-{record['seed']}.json"
+    name = re.sub(r"[^\w.]+", "-", " ".join(str(record[field]) for field in ("section", "what", "budget", "seed")))
+    path = Path(folder) / f"{name}.json"
     write_json(path, record)
     return path
 
@@ -210,7 +211,7 @@ def page(records):
         "Written by `python benchmarks/results.py` from the records in `docs/results/`, one for each run; the script "
         "says what a record holds. Numbers that fall short stand here as they are; ± is the standard error over seeds. "
         "A quick budget is a stated fraction of a real training: it shows that everything runs and what is learned "
-        "first, not what a family can do."
+        "first, not what a family can do. Seeds are 0, 1, ... (--seed)."
     )]  # fmt: skip
     for section in SECTIONS:
         found = [record for record in records if record["section"] == section.name]
@@ -293,11 +294,12 @@ def floor(records, name):
 
 
 def facts(records):
-    """Return lines with protocols, sources, hardware and commands of a table."""
+    """Return lines with protocols, sources, hardware and commands, but for their seeds, of a table."""
     lines = [f"- protocol: {text}" for text in distinct(records, "protocol")]
     lines += [f"- published: {text}" for text in distinct(records, "source")]
     lines += [f"- hardware: {text}" for text in distinct(records, "hardware")]
-    return lines + [f"- `{text}`" for text in distinct(records, "command")]
+    commands = [re.sub(r" --seed \d+$", "", command) for command in distinct(records, "command")]
+    return lines + [f"- `{command}`" for command in dict.fromkeys(commands)]
 
 
 def distinct(records, field):
