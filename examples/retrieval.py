@@ -8,7 +8,7 @@ cosine: of the numbers that D's last layer looks at, or of the pixels. The featu
 the third competitor: they are what the architecture alone is good for.
 
     python examples/retrieval.py                    # glyphs: trains a smaller GAN of the kind of examples/sngan.py
-    python examples/retrieval.py --data mnist
+    python examples/retrieval.py --data mnist       # 2 minutes on a core: 0.86, and in pixels 0.87
     python examples/retrieval.py retrieve runs/retrieval    # the three precisions, and a picture of some queries
 """
 
