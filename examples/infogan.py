@@ -9,7 +9,7 @@ distribution. I of the category cannot exceed H(c) = log 10 = 2.303 nats. No lab
 digits is measured on held-out pictures: `error`, with categories named in the best way, and the mutual-information gap
 to true factors. The picture: a row for each category, of samples and of a walk along each number (figure 2).
 
-    python examples/infogan.py                     # glyphs; or --data mnist
+    python examples/infogan.py         # glyphs; or --data mnist. 6 minutes on a core; error 0.01 to 0.4: try seeds
 """
 
 from dataclasses import dataclass
