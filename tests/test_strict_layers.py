@@ -120,9 +120,11 @@ def test_the_tables_hold_every_loss_and_penalty():
 def test_loss(name):
     rng = np.random.default_rng(0)
     draws = {key: rng.standard_normal(shape, dtype="float32") for key, shape in SCORES.items()}
-    draws["labelled_logits"] = rng.standard_normal((6, 3), dtype="float32")
     draws |= {"targets": rng.random((6, 3), dtype="float32"), "labels": rng.integers(0, 3, 6), "sign": -1}
-    chosen = [key for key in inspect.signature(LOSSES[name]).parameters if key in draws]
+    parameters = inspect.signature(LOSSES[name]).parameters
+    if "labelled_logits" in parameters:  # K logits for all three
+        draws |= {key: rng.standard_normal((6, 3), dtype="float32") for key in parameters if key.endswith("logits")}
+    chosen = [key for key in parameters if key in draws]
     fixed = {key: draws[key] for key in chosen if key == "sign"}
     arrays = [key for key in chosen if key not in fixed]
     compute = lambda layer, *inputs: LOSSES[name](**dict(zip(arrays, inputs, strict=True)), **fixed)
