@@ -244,9 +244,7 @@ def table(section, records):
     if section.ranked:
         rows.sort(key=lambda runs: np.mean([run["numbers"][section.ranked] for run in runs]))
     columns = [(name, any(name in run.get("published", {}) for run in records)) for name in section.columns]
-    heads = [part for name, beside in columns for part in (name.removesuffix("-LeNet"), "published")[: 1 + beside]]
-    if section.ranked:
-        heads[0] = section.ranked
+    heads = [part for name, beside in columns for part in (name, "published")[: 1 + beside]]
     lines = [row_of(["", *heads, "budget", "steps", "seeds", "minutes"]), "|" + "---|" * (len(heads) + 5)]
     for runs in rows:
         cells = []
