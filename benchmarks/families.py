@@ -30,8 +30,7 @@ def main(argv=None):
 def parse(argv):
     parser = argparse.ArgumentParser("families.py", description=__doc__.split("\n")[0])
     parser.add_argument("--budget", choices=("quick", "default"), default="quick", help="how many steps")
-    there = [name for name in (*results.FAMILIES, *results.LABELLED) if (trainings.EXAMPLES / f"{name}.py").exists()]
-    trainings.add_options(parser, there, "runs/families")
+    trainings.add_options(parser, results.FAMILIES, "runs/families")
     return parser.parse_args(argv)
 
 

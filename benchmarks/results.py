@@ -121,8 +121,8 @@ SECTIONS = (
         {"D": 3, "untrained D": 3, "pixels": 3},
     ),
 )  # fmt: skip
-FAMILIES = ("gan", "adversarial_nets", "dcgan", "wgan", "wgan_gp", "dragan", "sngan", "r1gan", "ragan")
-LABELLED = ("cgan", "acgan", "projection", "infogan", "ssgan")  # measured too, where they are
+FAMILIES = ("gan", "adversarial_nets", "dcgan", "wgan", "wgan_gp", "dragan", "sngan", "r1gan", "ragan", "cgan", "acgan",
+            "projection", "infogan", "ssgan")  # fmt: skip
 
 
 def main(argv=None):

@@ -6,6 +6,7 @@ Prints a row for each factor: its mutual information with each code, its entropy
 the second best, as a share of the entropy; first, what the same codes would show if they knew nothing.
 """
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -16,12 +17,17 @@ sys.path.insert(0, str(ROOT / "examples"))
 import infogan  # noqa: E402
 
 from scratchgan import training  # noqa: E402
+from scratchgan.errors import UserError  # noqa: E402
 from scratchgan.metrics.disentangle import matched_accuracy, mutual_information, mutual_information_gap  # noqa: E402
 
 
 def main(run):
     model = training.load_model(infogan.InfoGAN, infogan.Settings, run)
     held_out, K = model.held_out(), model.settings.categories
+    if held_out is None or not held_out.factors:
+        raise UserError(
+            f"{run} was trained on {model.settings.data}, whose true factors are not known: only glyphs' are."
+        )
     out = model.infer(model.D, held_out.images)
     codes = {"category": out[:, 1 : 1 + K].argmax(1)}
     codes |= {f"number {i}": out[:, 1 + K + i] for i in range(model.settings.numbers)}
@@ -42,4 +48,10 @@ def row(name, codes, factor, gap=""):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("run", metavar="RUN", help="run directory of examples/infogan.py")
+    try:
+        main(parser.parse_args().run)
+    except UserError as error:
+        print(f"codes.py: error: {error}", file=sys.stderr)
+        sys.exit(2)
