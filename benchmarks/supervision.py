@@ -1,7 +1,7 @@
 """Train the families that use labels, codes, turns and captions, measure what these are for, and write the records.
 
     python benchmarks/supervision.py                        # each example at its own defaults
-    python benchmarks/supervision.py --only cgan acgan --seeds 3
+    python benchmarks/supervision.py --only cgan acgan --seeds 0 1 2
 
 It runs the commands that a user would, and then writes docs/results.md. Each row has a run directory; called again, the
 script goes on where it stopped, and skips what has its record. It needs the classifiers of

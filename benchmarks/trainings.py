@@ -17,7 +17,7 @@ EXAMPLES = results.ROOT / "examples"
 
 def add_options(parser, names, out):
     """Add the options that these benchmarks have in common; names: what can be measured."""
-    parser.add_argument("--seeds", type=int, default=1, help="runs of each, of seeds 0, 1, ... (default: 1)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="a run of each with each seed (default: 0)")
     parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names))
     parser.add_argument("--threads", type=int, default=0, help="threads; 0: as many as there are processors")
     parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu", help="where to compute (default: cpu)")
@@ -28,7 +28,7 @@ def add_options(parser, names, out):
 def every(names, measure, options):
     """Call measure(name, seed) for all names and seeds; name what failed, at the end, and exit with 1."""
     failed = []
-    for seed in range(options.seeds):
+    for seed in options.seeds:
         for name in names:
             try:
                 measure(name, seed)

@@ -45,7 +45,7 @@ def main(argv=None):
     """Run every cell that is missing, then write table.md and picture.png."""
     options = parse(argv)
     try:
-        for seed in range(options.seeds):  # a whole table after each seed
+        for seed in options.seeds:  # a whole table after each seed
             for data, method in itertools.product(options.data, options.methods):
                 run_cell(data, method, seed, options)
             write_table(options)
@@ -59,7 +59,7 @@ def parse(argv):
     parser = argparse.ArgumentParser("mode_collapse.py", description=__doc__.split("\n")[0])
     parser.add_argument("--budget", choices=BUDGETS, default="quick", help="how many iterations (default: quick)")
     parser.add_argument("--steps", type=int, default=0, help="as many iterations instead")
-    parser.add_argument("--seeds", type=int, default=3, help="runs of each, with the seeds 0, 1, ... (default: 3)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="a run of each (default: 0 1 2)")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), help="default: all four")
     parser.add_argument("--data", nargs="+", choices=("ring", "grid"), default=["ring", "grid"], help="default: both")
     parser.add_argument("--width", type=int, default=400, help="features of G's hidden layers (default: 400)")
@@ -109,7 +109,7 @@ def write_table(options):
     """Write and print the table of all cells that are there: mean and standard error over seeds."""
     lines = ["| data | method | seeds | modes | high quality | reverse KL | minutes | published |", "|" + "---|" * 8]
     for data, method in itertools.product(options.data, options.methods):
-        files = [cell(data, method, seed, options).with_suffix(".json") for seed in range(options.seeds)]
+        files = [cell(data, method, seed, options).with_suffix(".json") for seed in options.seeds]
         found = [json.loads(file.read_text(encoding="utf-8")) for file in files if file.exists()]
         numbers = [data, method, f"{len(found)}", mean_and_error([run["modes"] for run in found], 1)]
         numbers += [mean_and_error([100 * run["high quality"] for run in found], 1) + " %"]

@@ -212,16 +212,24 @@ def test_what_fails_is_named_and_the_others_go_on(monkeypatch):
         if name == "b":
             raise subprocess.CalledProcessError(2, "b.py")
 
-    done, options = [], families.parse(["--seeds", "2"])
+    done, options = [], families.parse(["--seeds", "0", "2"])
     with pytest.raises(SystemExit, match="without a record: b, b"):
         trainings.every("abc", measure, options)
-    assert done == [(name, seed) for seed in (0, 1) for name in "abc"]
+    assert done == [(name, seed) for seed in (0, 2) for name in "abc"]
 
 
 def test_the_default_budget_asks_the_example():
     assert families.steps_of("gan", "default") == 30_000
-    assert families.steps_of("adversarial_nets", "default") == 125_000
+    assert families.steps_of("adversarial_nets", "default") == 10_000
     assert families.steps_of("dcgan", "quick") == 400
+
+
+def test_only_families_whose_authors_steps_are_known_have_a_papers_budget(capsys):
+    assert families.parse(["--budget", "paper"]).only == ["adversarial_nets"]
+    assert families.steps_of("adversarial_nets", "paper") == 125_000
+    with pytest.raises(SystemExit):
+        families.parse(["--budget", "paper", "--only", "dcgan"])
+    assert "no paper's budget but for adversarial_nets" in capsys.readouterr().err
 
 
 def test_every_family_that_is_expected_has_an_example():
