@@ -40,7 +40,7 @@ class Settings(training.Settings):
     steps: int = option(4000, "training steps: one is a step of D and a step of G", minimum=1)
     size: int = option(28, "side of a picture: 28 has two stages from 7 x 7, 64 has four from 4 x 4", choices=(28, 64))
     channels: int = option(1, "1 for grey pictures, 3 for RGB", choices=(1, 3))
-    width: int = option(0, "channels of the stage next to the picture (default: 64 for 28 x 28, 128 for 64 x 64)")
+    width: int = option(0, "channels of the stage next to the picture; 0: 64 for 28 x 28, 128 for 64 x 64", minimum=0)
     upsample: str = option("transposed", "how G grows a picture: transposed convolutions, or nearest neighbours and "
                            "convolutions", choices=("transposed", "nearest"))  # fmt: skip
     latent: int = option(100, "length of the latent vector z", minimum=1)

@@ -20,6 +20,7 @@ from scratchgan import losses, plots, training, xp
 from scratchgan.data import mixtures
 from scratchgan.errors import DataError
 from scratchgan.layers import Dense, LeakyReLU, ReLU, Sequential
+from scratchgan.layers.pointwise import sigmoid
 from scratchgan.metrics.modes import coverage
 from scratchgan.optim import EMA, Adam
 from scratchgan.training import option
@@ -100,7 +101,7 @@ class GAN2D(training.Model):
         fake = self.generate(z)
         return plots.plane(
             real.sample(1000, np.random.default_rng(1)), xp.to_host(fake), arrows=-xp.to_host(self.push(fake)[1]),
-            surface=lambda x: 1 / (1 + np.exp(-xp.to_host(self.D(xp.to_device(x))))), bounds=real.bounds,
+            surface=lambda x: xp.to_host(sigmoid(self.D(xp.to_device(x)))), bounds=real.bounds,
             title=", ".join(f"{name} {value:.3g}" for name, value in self.report().items()),
         )  # fmt: skip
 

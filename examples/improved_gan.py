@@ -98,11 +98,10 @@ class ImprovedGAN(pacgan.PacGAN):
     def match(self, real, fake):
         """Return |E f(x) - E f(G(z))|^2 and its gradient with respect to the generated samples."""
         features = self.D.layers[0]
-        wanted = features.forward(real)[0].mean(0)
+        wanted = features.forward(real)[0]  # (N, features)
         found, tape = features.forward(fake)
-        difference = found.mean(0) - wanted  # (features,)
-        d_found = xp.broadcast_to(difference * (2 / len(fake)), found.shape)
-        return (difference * difference).sum(), features.backward(tape, d_found, grads=False)
+        loss, d_found = losses.feature_matching(wanted, found)
+        return loss, features.backward(tape, d_found, grads=False)
 
     def seen(self, x):
         """Return what D sees of x: x itself, or x and noise that fades."""
@@ -115,10 +114,10 @@ class ImprovedGAN(pacgan.PacGAN):
 
     def update(self, optimizer, mean):
         """Take a step of an optimizer, with the gradient of W |theta - mean|^2 if that is asked for."""
+        away = optimizer.flat.value - mean
+        mean += away / (optimizer.steps + 1)  # from now on, these weights are past, too
         if self.settings.historical_averaging:
-            away = optimizer.flat.value - mean
             optimizer.flat.grad += 2 * self.settings.historical_averaging * away
-            mean += away / (optimizer.steps + 1)  # from now on, these weights are past, too
         optimizer.step()
 
 

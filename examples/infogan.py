@@ -139,15 +139,11 @@ class InfoGAN(training.Model):
         held_out = self.held_out()
         if held_out is None:
             return {}
-        codes = self.codes(held_out.images)
+        out, K = self.infer(self.D, held_out.images), self.settings.categories
+        codes = {"category": out[:, 1 : 1 + K].argmax(1)}
+        codes |= {f"number {i}": out[:, 1 + K + i] for i in range(self.settings.numbers)}
         error = {"error": 1 - matched_accuracy(codes["category"], held_out.labels)[0]}
         return error | ({"gap": mutual_information_gap(codes, held_out.factors)[0]} if held_out.factors else {})
-
-    def codes(self, images):
-        """Return {name: (n,)}: the category and the numbers that Q reads off images."""
-        out, K = self.infer(self.D, images), self.settings.categories
-        numbers = {f"number {i}": out[:, 1 + K + i] for i in range(self.settings.numbers)}
-        return {"category": out[:, 1 : 1 + K].argmax(1)} | numbers
 
 
 if __name__ == "__main__":

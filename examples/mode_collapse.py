@@ -128,14 +128,14 @@ def mean_and_error(values, digits):
 
 
 def draw(options):
-    """Draw the samples of seed 0: a row per data set, a column per method."""
+    """Draw the samples of the first seed: a row per data set, a column per method."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(3 * len(options.methods), 3.2 * len(options.data)), layout="constrained")
     panels = figure.subplots(len(options.data), len(options.methods), squeeze=False)
     for row, data in zip(panels, options.data, strict=True):
         for axes, method in zip(row, options.methods, strict=True):
-            real, run = pacgan.mixture(data), cell(data, method, 0, options)
+            real, run = pacgan.mixture(data), cell(data, method, options.seeds[0], options)
             model = training.load_model(*METHODS[method][:2], run)
             numbers = json.loads(run.with_suffix(".json").read_text(encoding="utf-8"))
             axes.scatter(*real.sample(1000, np.random.default_rng(1)).T, s=4, color="tab:orange")

@@ -22,6 +22,7 @@ from scratchgan import losses, plots, training, xp
 from scratchgan.data import mixtures
 from scratchgan.initializers import normal
 from scratchgan.layers import BatchNorm, Dense, Maxout, Pack, ReLU, Sequential
+from scratchgan.layers.pointwise import sigmoid
 from scratchgan.metrics import modes
 from scratchgan.optim import EMA, Adam
 from scratchgan.training import option
@@ -34,7 +35,7 @@ class Settings(training.Settings):
     """The paper's protocol for Gaussians in the plane (section 4.1), but for steps: 400,000 there."""
 
     steps: int = option(10_000, "training steps: one is a step of D and a step of G", minimum=1)
-    batch_size: int = option(100, "packs of real points in a training step", minimum=1)
+    batch_size: int = option(100, "packs of real points in a training step", minimum=2)
     lr: float = option(1e-4, "learning rate", minimum=1e-12)
     lr_D: float = option(0.0, "learning rate of D; 0: that of G (Heusel et al. 2017: two time scales)", minimum=0)
     beta1: float = option(0.8, "decay of Adam's average of gradients", minimum=0, maximum=0.999)
@@ -103,8 +104,7 @@ class PacGAN(training.Model):
 
     def surface(self, x):
         """Return D(x), or D(x, ..., x), at points of the plane: (n, 1)."""
-        logits = xp.to_host(self.D(xp.to_device(np.repeat(x, self.settings.pack, axis=0))))
-        return 1 / (1 + np.exp(-logits))
+        return xp.to_host(sigmoid(self.D(xp.to_device(np.repeat(x, self.settings.pack, axis=0)))))
 
     def report(self):
         real = self.mixture()

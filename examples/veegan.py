@@ -18,13 +18,12 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 sys.path.insert(0, str(Path(__file__).parent))
 import pacgan  # noqa: E402
 
 from scratchgan import losses, training, xp  # noqa: E402
 from scratchgan.layers import ReLU, Sequential  # noqa: E402
+from scratchgan.layers.pointwise import sigmoid  # noqa: E402
 from scratchgan.optim import Adam  # noqa: E402
 from scratchgan.training import option  # noqa: E402
 
@@ -89,7 +88,7 @@ class VEEGAN(pacgan.PacGAN):
     def surface(self, x):
         """Return how real D finds the pairs (x, F(x)): (n, 1)."""
         x = xp.to_device(x)
-        return 1 / (1 + np.exp(xp.to_host(self.D(xp.concatenate([x, self.F(x)], axis=1)))))
+        return xp.to_host(sigmoid(-self.D(xp.concatenate([x, self.F(x)], axis=1))))
 
 
 if __name__ == "__main__":

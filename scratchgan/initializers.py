@@ -41,6 +41,9 @@ def orthogonal(shape, rng, gain=1.0):
 
 
 def fans(shape):
-    """Return (fan_in, fan_out) of a weight (*kernel, in, out): how many numbers each output (input) is linked to."""
+    """Return (fan_in, fan_out) of a weight (*kernel, in, out): how many numbers each output (input) is linked to.
+
+    A stride is not counted, as it is not elsewhere: of a ConvTranspose's taps an output sees 1 in stride^axes.
+    """
     kernel = math.prod(shape[:-2])
     return kernel * shape[-2], kernel * shape[-1]

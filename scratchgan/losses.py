@@ -8,6 +8,8 @@ a relativistic generator's loss looks at the real logits too, and so has the for
 
 import math
 
+import numpy
+
 from scratchgan import xp
 from scratchgan.layers.base import check
 from scratchgan.layers.pointwise import log_softmax, sigmoid, softplus
@@ -54,14 +56,14 @@ def nonsaturating_generator(fake_logits):
 def least_squares_discriminator(real_logits, fake_logits, *, real_target=1.0, fake_target=0.0):
     """D descends 1/2 E (D(x) - b)^2 + 1/2 E (D(G(z)) - a)^2 (Mao et al. 2017, eq. 2), b and a the two targets."""
     n_real, n_fake = count("least_squares", real_logits), count("least_squares", fake_logits)
-    real, fake = real_logits - real_target, fake_logits - fake_target
+    real, fake = real_logits - as_number(real_target), fake_logits - as_number(fake_target)
     return 0.5 * (real * real).mean() + 0.5 * (fake * fake).mean(), real * (1 / n_real), fake * (1 / n_fake)
 
 
 def least_squares_generator(fake_logits, *, target=1.0):
     """G descends 1/2 E (D(G(z)) - c)^2 (Mao et al. 2017, eq. 2), c the target: what G wants D to say."""
     n = count("least_squares_generator", fake_logits)
-    fake = fake_logits - target
+    fake = fake_logits - as_number(target)
     return 0.5 * (fake * fake).mean(), fake * (1 / n)
 
 
@@ -178,6 +180,7 @@ def binary_cross_entropy(logits, targets):
 
     -log p = softplus(-logit) and -log(1 - p) = softplus(logit), so no logarithm of 0 is ever taken.
     """
+    targets = as_number(targets)
     n = count("binary_cross_entropy", logits, targets)
     loss = targets * softplus(-logits) + (1 - targets) * softplus(logits)
     return loss.mean(), (sigmoid(logits) - targets) * (1 / n)
@@ -213,6 +216,7 @@ def softmax_cross_entropy(logits, labels):
 
 def l1(x, target):
     """E |x - target|, the mean over all elements; the derivative at 0 is taken to be 0."""
+    target = as_number(target)
     n = count("l1", x, target)
     difference = x - target
     return xp.abs(difference).mean(), xp.sign(difference) * (1 / n)
@@ -220,6 +224,7 @@ def l1(x, target):
 
 def l2(x, target):
     """E (x - target)^2, the mean over all elements: no root, and no factor 1/2."""
+    target = as_number(target)
     n = count("l2", x, target)
     difference = x - target
     return (difference * difference).mean(), difference * (2 / n)
@@ -297,6 +302,11 @@ def feature_matching(real_features, fake_features):
         raise ValueError(f"feature_matching: features have shapes {shapes}, wanted (N, F) and (M, F)")
     gap = fake_features.mean(0) - real_features.mean(0)  # (F,)
     return (gap * gap).sum(), xp.broadcast_to(gap * (2 / len(fake_features)), fake_features.shape) * 1
+
+
+def as_number(target):
+    """Return a NumPy number as Python's own: a np.float64 would widen float32. What is no number stays as it is."""
+    return target.item() if isinstance(target, numpy.generic) else target
 
 
 def count(name, x, target=0.0):

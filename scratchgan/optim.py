@@ -100,6 +100,8 @@ class RMSprop(Optimizer):
     """s = decay s + (1 - decay) g^2; w -= lr g / (sqrt(s) + eps) (Tieleman & Hinton 2012, lecture 6.5)."""
 
     def __init__(self, params, lr=1e-3, *, decay=0.99, eps=1e-8):
+        if not 0 <= decay < 1 or eps < 0:
+            raise ValueError(f"RMSprop: decay is {decay} and eps {eps}, wanted 0 <= decay < 1 and eps from 0 on")
         super().__init__(params, lr, ["square"])
         self.decay, self.eps = decay, eps
 
@@ -121,6 +123,8 @@ class Adam(Optimizer):
     def __init__(self, params, lr=2e-4, *, betas=(0.5, 0.999), eps=1e-8, weight_decay=0.0):
         if not all(0 <= beta < 1 for beta in betas):
             raise ValueError(f"Adam: betas are {betas}, wanted two numbers from 0 to below 1")
+        if eps < 0:
+            raise ValueError(f"Adam: eps is {eps}, wanted a number from 0 on")
         super().__init__(params, lr, ["mean", "square"])
         self.betas, self.eps, self.weight_decay = betas, eps, weight_decay
 
@@ -178,7 +182,9 @@ class EMA:
     def update(self):
         """Take the source's present weights into the average; call it after the optimizer's step."""
         self.source_flat.check()
-        if kernels.can_take(self.flat.value):
+        if self.decay == 0:
+            self.flat.value[...] = self.source_flat.value  # a + (b - a) would round
+        elif kernels.can_take(self.flat.value):
             kernels.ema(self.flat.value, self.source_flat.value, 1 - self.decay)
         else:
             difference = xp.subtract(self.source_flat.value, self.flat.value, out=self.workspace)

@@ -52,7 +52,7 @@ def squared_norm(g):
 def norm_distance(g, target=1.0, *, one_sided=False):
     """E (|g_n| - target)^2; one-sided: E max(0, |g_n| - target)^2. At |g_n| = 0 its derivative is taken to be 0."""
     norm = xp.sqrt((g * g).reshape(len(g), -1).sum(1)).reshape(-1, *[1] * (g.ndim - 1))  # (N, 1, ...)
-    distance = norm - target
+    distance = norm - float(target)
     if one_sided:
         distance = xp.maximum(distance, 0)
     return (distance * distance).mean(), g * (distance * (2 / len(g)) / xp.maximum(norm, TINY))
@@ -77,10 +77,11 @@ def interpolate(real, fake, rng):
 def perturb(real, rng, scale=0.5):
     """Return x + delta, delta ~ N(0, (scale s)^2), s the spread of all numbers in x (Kodali et al. 2017).
 
-    The paper's c is a variance for pixels from 0 to 255; that of the authors' code, followed here, is in units of s.
+    The paper's c is a variance for pixels from 0 to 255; the scale in units of s is that of the authors' code, whose
+    noise is uniform, and not centred.
     """
     delta = xp.to_device(rng.standard_normal(real.shape), dtype=real.dtype)
-    return real + scale * real.std() * delta
+    return real + float(scale) * real.std() * delta
 
 
 # ---- penalties of the literature -------------------------------------------------------------------------
@@ -142,7 +143,8 @@ def lazily(step, every):
 def orthogonal(net, *, weight=1e-4, diagonal=False):
     """weight ||R||^2 for each W, R = M^T M without its diagonal, M = W as (inputs, outputs) (Brock et al. 2019, eq. 3).
 
-    Different outputs shall have orthogonal weights of any length. diagonal=True asks for length 1, too: R = M^T M - I
+    Different outputs shall have orthogonal weights of any length; of a ConvTranspose, whose last axis they are, it is
+    the inputs. diagonal=True asks for length 1, too: R = M^T M - I
     (Brock et al. 2017, there without the square). Its gradient, 4 weight M R, is added to the grads.
     """
     total = 0.0

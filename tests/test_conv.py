@@ -117,6 +117,20 @@ def test_groups_are_convolutions_side_by_side():
         np.testing.assert_allclose(y[..., 2 * group : 2 * group + 2], alone(x[..., group : group + 1]), atol=1e-5)
 
 
+@pytest.mark.parametrize("groups", [1, 2, 4])
+def test_a_transposed_convolution_starts_by_what_a_group_is_linked_to(groups):
+    W = ConvTranspose2d(64, 64, 4, groups=groups, rng=np.random.default_rng(0)).W.value
+    assert W.std() == pytest.approx((2 / (16 * 64 / groups)) ** 0.5, rel=0.02)
+
+
+def test_each_group_of_a_transposed_convolution_has_the_weight_that_was_drawn_for_its_channels():
+    drawn = np.arange(9 * 2 * 6, dtype=np.float32).reshape(3, 3, 2, 6)  # (kernel, in / groups, out), two groups
+    layer = ConvTranspose2d(4, 6, 3, groups=2, rng=None, initialize=lambda shape, rng: drawn.reshape(shape))
+    for group in range(2):
+        mine = layer.W.value[..., 2 * group : 2 * group + 2]  # (kernel, out / groups, in of the group)
+        np.testing.assert_array_equal(mine, drawn[..., 3 * group : 3 * group + 3].swapaxes(-1, -2))
+
+
 def test_a_dense_layer_is_a_convolution_with_one_position():
     rng = np.random.default_rng(0)
     layer = Conv2d(3, 4, 5, rng=rng)

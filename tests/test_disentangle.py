@@ -86,6 +86,8 @@ def test_errors():
         matched_accuracy(a - 1, a)
     with pytest.raises(ValueError, match="wanted finite numbers"):
         mutual_information(np.array([0.0, np.nan]), np.array([0.0, 1.0]))
+    with pytest.raises(ValueError, match="bins is 1, wanted 2 or more"):
+        mutual_information(a / 2, a, bins=1)
     with pytest.raises(ValueError, match="wanted two codes or more"):
         mutual_information_gap({"a": a}, {"class": a})
     with pytest.raises(ValueError, match="the factor class is the same in all samples"):

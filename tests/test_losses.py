@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from scratchgan import losses
+from scratchgan import losses, penalties
 from scratchgan.gradcheck import ridders
 
 logits = arrays(np.float64, st.tuples(st.integers(1, 6), st.just(1)), elements=st.floats(-9, 9))
@@ -88,6 +88,19 @@ def test_generator_loss_and_gradient(name, fake):
     loss, d_fake = GENERATORS[name](fake)
     np.testing.assert_allclose(loss, LONGHAND_GENERATOR[name](fake), rtol=1e-9, atol=1e-12)
     assert_gradient(lambda x: GENERATORS[name](x)[0], fake, d_fake)
+
+
+@pytest.mark.parametrize("number", [np.float64, np.float32, np.int64])
+def test_a_target_of_numpy_leaves_float32_as_it_is(number):
+    logits, one = np.array([[0.5], [-2.0]], dtype=np.float32), number(1)
+    found = [
+        losses.minimax_discriminator(logits, logits, real_target=one),
+        losses.least_squares_discriminator(logits, logits, real_target=one, fake_target=one),
+        losses.least_squares_generator(logits, target=one),
+        losses.l1(logits, one), losses.l2(logits, one), penalties.norm_distance(logits, one),
+    ]  # fmt: skip
+    assert {part.dtype for parts in found for part in parts} == {np.dtype("float32")}
+    assert penalties.perturb(logits, np.random.default_rng(0), number(1)).dtype == np.float32
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

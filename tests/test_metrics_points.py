@@ -104,6 +104,9 @@ def test_errors_name_what_is_wrong():
         frechet(x, np.zeros((5, 3)))
     with pytest.raises(ValueError, match="sigmas"):
         log_likelihood(x, x, x, sigmas=(0.1, 0.0))
+    with pytest.raises(ValueError, match="sigmas"):
+        log_likelihood(x, x, x, sigmas=(0.1, float("nan")))
+    assert log_likelihood(x, x, x, sigmas=np.array([0.5, 1.0])).sigma == 0.5
 
 
 # ---- Frechet ---------------------------------------------------------------------------------------------

@@ -90,6 +90,8 @@ def test_maxout_takes_the_largest_candidate(N, features, pieces, seed):
         (lambda: Maxout(3), (2, 4), "multiple of 3"),
         (lambda: Maxout(0), None, "pieces is 0"),
         (lambda: Closeness(3), (2, 4), "multiple of 3"),
+        (lambda: MinibatchStd(4), (0, 4), "multiple of 4"),
+        (lambda: Closeness(2), (0, 4), "multiple of 2"),
     ],
 )
 def test_shapes_that_do_not_fit_are_refused(make, x, message):

@@ -186,6 +186,15 @@ def test_ema():
     np.testing.assert_array_equal(other.net(x), average.net(x))
 
 
+def test_an_average_without_memory_is_the_network_itself():
+    net = network()
+    average = EMA(net, 0.0)
+    net.params()[0].value[...] = np.random.default_rng(0).standard_normal(net.params()[0].value.shape)
+    average.update()
+    for ours, theirs in zip(average.net.params(), net.params(), strict=True):
+        np.testing.assert_array_equal(ours.value, theirs.value)
+
+
 # ---- the flat buffer -------------------------------------------------------------------------------------
 
 
@@ -249,7 +258,8 @@ def test_a_copy_of_a_network_is_free_of_the_original():
 
 @pytest.mark.parametrize("make", [
     lambda p: SGD(p, -1), lambda p: Adam(p, float("nan")), lambda p: Adam(p, betas=(0.5, 1.0)),
-    lambda p: SGD(p, 0.1, nesterov=True), lambda p: EMA(network(), 1.0),
+    lambda p: SGD(p, 0.1, nesterov=True), lambda p: EMA(network(), 1.0), lambda p: RMSprop(p, decay=1.5),
+    lambda p: RMSprop(p, eps=-1), lambda p: Adam(p, eps=-1e-8),
 ])  # fmt: skip
 def test_settings_that_make_no_sense(make):
     with pytest.raises(ValueError, match="wanted"):

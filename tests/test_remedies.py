@@ -329,8 +329,9 @@ def test_every_cell_is_run_once_and_the_table_has_them_all(tmp_path, capsys):
 
 
 def test_cells_of_other_settings_are_not_mixed_in(tmp_path, capsys):
-    options = ["--seeds", "0", "--width", "8", "--data", "ring", "--methods", "plain", "--out", str(tmp_path)]
+    options = ["--seeds", "1", "--width", "8", "--data", "ring", "--methods", "plain", "--out", str(tmp_path)]
     mode_collapse.main([*options, "--steps", "2"])
+    assert (tmp_path / "ring-plain-1.json").exists() and (tmp_path / "picture.png").exists()
     with pytest.raises(SystemExit) as stop:
         mode_collapse.main([*options, "--steps", "3"])
     assert stop.value.code == 2 and "other settings" in capsys.readouterr().err

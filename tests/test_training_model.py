@@ -202,12 +202,19 @@ def test_a_damaged_text_changes_nothing(name, value):
 # ---- generators, latent vectors, pictures ----
 
 
+class Box:
+    def __init__(self, rng):
+        self.rng = rng
+
+
 def test_generators_are_kept():
     model = tiny()
+    model.box = Box(np.random.default_rng(5))
     before = model.state()
     with generators_kept(model):
         model.rng.random(3)
         model.noises[0].random()
+        model.box.rng.random()
         model.D.layers[3].rng.random()
         assert not same(model.state(), before)
     assert same(model.state(), before)

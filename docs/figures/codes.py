@@ -23,17 +23,19 @@ from scratchgan.metrics.disentangle import matched_accuracy, mutual_information,
 
 def main(run):
     model = training.load_model(infogan.InfoGAN, infogan.Settings, run)
-    held_out = model.held_out()
+    held_out, K = model.held_out(), model.settings.categories
     if held_out is None or not held_out.factors:
         raise UserError(
             f"{run} was trained on {model.settings.data}, whose true factors are not known: only glyphs' are."
         )
-    codes = model.codes(held_out.images)
+    out = model.infer(model.D, held_out.images)
+    codes = {"category": out[:, 1 : 1 + K].argmax(1)}
+    codes |= {f"number {i}": out[:, 1 + K + i] for i in range(model.settings.numbers)}
     share, names = matched_accuracy(codes["category"], held_out.labels)
     print(f"error {1 - share:.1%}; the categories 0, 1, ... stand for {', '.join(map(str, names))}")
     gap, gaps = mutual_information_gap(codes, held_out.factors)
     print(f"{'factor':10}{''.join(f'{name:>10}' for name in codes)}{'entropy':>10}{'gap':>8}")
-    shuffled = np.random.default_rng(0).permutation(len(held_out.labels))
+    shuffled = np.random.default_rng(0).permutation(len(out))
     print(row("(nothing)", {name: values[shuffled] for name, values in codes.items()}, held_out.factors["angle"]))
     for name, factor in held_out.factors.items():
         print(row(name, codes, factor, f"{gaps[name][0]:8.3f}"))

@@ -14,7 +14,7 @@ def forward(layers, x, train):
     for layer, after in zip(layers, (*layers, None)[1:], strict=True):
         if done:  # this activation, with the layer before it
             tape, done = x, False
-        elif ends_in_bias(layer) and type(after) in (ReLU, LeakyReLU):
+        elif ends_in_bias(layer) and type(after) in (ReLU, LeakyReLU) and "forward" not in {*vars(layer), *vars(after)}:
             tape, done = x, True
             x = layer.product(x)
             kernels.bias_leaky_relu(x, layer.b.value, after.slope if isinstance(after, LeakyReLU) else 0.0)

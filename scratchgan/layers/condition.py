@@ -47,22 +47,23 @@ class LabelChannels(Layer):
     takes_labels = True
 
     def __init__(self, classes, features, *, rng):
+        self.classes, self.features = classes, features
         self.embedding = Embedding(classes, features, rng=rng, initialize=partial(normal, std=1.0))
 
     def __repr__(self):
-        return f"LabelChannels({self.embedding.classes}, {self.embedding.features})"
+        return f"LabelChannels({self.classes}, {self.features})"
 
     def forward(self, pair, train=True):
         x, labels = unpair(self, pair)
         check(self, "x", x, dtype=self.embedding.W.value.dtype)
-        check_labels(self, "labels", labels, self.embedding.classes)
+        check_labels(self, "labels", labels, self.classes)
         codes, labels = self.embedding.forward(labels)  # (N, features)
         codes = xp.broadcast_to(across(codes, x.shape), (*x.shape[:-1], codes.shape[-1]))
         return xp.concatenate([x, codes], axis=-1), (labels, x.shape)
 
     def backward(self, tape, dy, grads=True):
         labels, shape = tape
-        check(self, "dy", dy, (*shape[:-1], shape[-1] + self.embedding.features))
+        check(self, "dy", dy, (*shape[:-1], shape[-1] + self.features))
         if grads:
             self.embedding.backward(labels, sum_positions(dy[..., shape[-1] :]))
         return xp.ascontiguousarray(dy[..., : shape[-1]])
@@ -71,7 +72,7 @@ class LabelChannels(Layer):
         # dx is a part of dy, whatever x and W are.
         labels, shape = tape
         check(self, "ddx", ddx, shape)
-        return xp.concatenate([ddx, xp.zeros((*shape[:-1], self.embedding.features), dtype=dy.dtype)], axis=-1), None
+        return xp.concatenate([ddx, xp.zeros((*shape[:-1], self.features), dtype=dy.dtype)], axis=-1), None
 
 
 class Join(Layer):
@@ -122,15 +123,16 @@ class Projection(Layer):
     takes_labels = True
 
     def __init__(self, features, classes, *, rng):
+        self.features, self.classes = features, classes
         self.score = Dense(features, 1, rng=rng)
         self.embedding = Embedding(classes, features, rng=rng)
 
     def __repr__(self):
-        return f"Projection({self.score.in_features}, {self.embedding.classes})"
+        return f"Projection({self.features}, {self.classes})"
 
     def forward(self, pair, train=True):
         x, labels = unpair(self, pair)
-        check_labels(self, "labels", labels, self.embedding.classes)
+        check_labels(self, "labels", labels, self.classes)
         y, x_tape = self.score.forward(x, train)
         v, labels = self.embedding.forward(labels, train)  # (N, features)
         return y + (x * v).sum(1, keepdims=True), (x_tape, labels, v)

@@ -202,8 +202,10 @@ class ConvTranspose(Convolving):
         if any(extra >= s for extra, s in zip(self.output_padding, self.stride, strict=True)):
             raise ValueError(f"{self!r}: output_padding {self.output_padding} is not below the stride {self.stride}")
         self.geometry = Geometry(self.kernel, self.stride, self.padding, self.dilation)
-        W = initialize((*self.kernel, in_channels, out_channels // groups), rng).swapaxes(-1, -2)
-        super().__init__(xp.ascontiguousarray(W), xp.zeros(out_channels, dtype=W.dtype) if bias else None)
+        W = initialize((*self.kernel, in_channels // groups, out_channels), rng)
+        W = W.reshape(*W.shape[:-1], groups, -1).swapaxes(-1, -3)  # group by group, its outputs and inputs exchanged
+        W = xp.ascontiguousarray(W).reshape(*self.kernel, out_channels // groups, in_channels)
+        super().__init__(W, xp.zeros(out_channels, dtype=W.dtype) if bias else None)
 
     def output_shape(self, shape):
         self.check_axes(shape)

@@ -72,8 +72,9 @@ class MinibatchStd(Layer):
     def groups(self, x):
         """Return x as (samples of a group, M, positions and channels)."""
         size = min(self.group, len(x))
-        if x.ndim < 2 or len(x) % size:
-            raise ValueError(f"{self!r}: x has shape {x.shape}, wanted (N, ..., C) with N a multiple of {size}")
+        if x.ndim < 2 or size == 0 or len(x) % size:
+            wanted = f"(N, ..., C) with N a multiple of {size or self.group}"
+            raise ValueError(f"{self!r}: x has shape {x.shape}, wanted {wanted}")
         return x.reshape(size, len(x) // size, -1)
 
     def append(self, x, t):
@@ -124,7 +125,7 @@ class Closeness(Layer):
         return f"Closeness({self.features})"
 
     def forward(self, x, train=True):
-        if check(self, "x", x).ndim != 2 or x.shape[1] % self.features:
+        if check(self, "x", x).ndim != 2 or x.size == 0 or x.shape[1] % self.features:
             raise ValueError(f"{self!r}: x has shape {x.shape}, wanted (N, C) with C a multiple of {self.features}")
         M = x.reshape(len(x), self.features, -1)  # (N, features, size)
         difference = M[:, None] - M  # (N, N, features, size)
@@ -164,7 +165,7 @@ class MinibatchDiscrimination(Concat):
     def __init__(self, in_features, features, size=5, *, rng, initialize=normal):
         T = Dense(in_features, features * size, bias=False, rng=rng, initialize=initialize)
         super().__init__(Sequential(), Sequential(T, Closeness(features)))
-        self.features = features
+        self.in_features, self.features, self.size = in_features, features, size
 
     def __repr__(self):
         return f"MinibatchDiscrimination({self.features})"

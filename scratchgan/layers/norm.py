@@ -56,7 +56,7 @@ class Normalization(Layer):
     follows_directions = True
 
     def __init__(self, channels, groups, eps, affine=True):
-        self.channels, self.groups, self.eps = channels, groups, positive(self, eps)
+        self.channels, self.groups, self.eps, self.affine = channels, groups, positive(self, eps), affine
         self.gamma = Param(xp.ones(channels, dtype="float32")) if affine else None
         self.beta = Param(xp.zeros(channels, dtype="float32")) if affine else None
 
@@ -250,7 +250,7 @@ class BatchNorm(Normalization):
         n = rows.shape[1]
         if n < 2:
             raise ValueError(f"{self!r}: x has shape {x.shape}, wanted 2 numbers per channel or more in training")
-        if kernels.can_take(rows):  # the rest of this function, in three passes on a GPU
+        if self.gamma is not None and kernels.can_take(rows):  # the rest of this function, in three passes on a GPU
             params = self.gamma.value, self.beta.value, self.running_mean, self.running_var
             y, xhat, r = kernels.batch_norm(rows[0], *params, self.momentum, self.eps)
             return y.reshape(x.shape), (xhat[None], r, False, x.shape)
@@ -263,7 +263,7 @@ class BatchNorm(Normalization):
 
     def backward(self, tape, dy, grads=True):
         xhat, r, fixed, shape = tape
-        if fixed or not kernels.can_take(dy):
+        if fixed or self.gamma is None or not kernels.can_take(dy):
             return super().backward(tape, dy, grads)
         rows = check(self, "dy", dy, shape, xhat.dtype).reshape(xhat[0].shape)  # (n, C)
         params = self.gamma.value, self.gamma.grad, self.beta.grad

@@ -70,7 +70,9 @@ def in_bins(name, values, n, bins):
         if values.min() < 0:
             raise ValueError(f"{name} holds {values.min()}: whole numbers must count from 0")
         return values
-    if bins < 2 or values.dtype.kind != "f" or not np.isfinite(values).all():
+    if bins < 2:
+        raise ValueError(f"bins is {bins}, wanted 2 or more")
+    if values.dtype.kind != "f" or not np.isfinite(values).all():
         raise ValueError(f"{name} is {values.dtype}: wanted finite numbers, and whole ones for classes")
     edges = np.quantile(values, np.arange(1, bins) / bins)
     return np.searchsorted(edges, values, side="right")

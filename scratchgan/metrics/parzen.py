@@ -30,7 +30,8 @@ def log_likelihood(samples, validation, test, sigmas=SIGMAS):
     2016). samples: (n, D), validation: (V, D), test: (m, D).
     Raises ValueError for no points, other shapes, numbers that are not finite, and sigmas not above 0.
     """
-    if not sigmas or min(sigmas) <= 0:
+    sigmas = [float(sigma) for sigma in sigmas]
+    if not sigmas or not all(sigma > 0 for sigma in sigmas):
         raise ValueError(f"log_likelihood: sigmas are {sigmas}, wanted numbers above 0")
     samples, validation, test = on_device("log_likelihood", 1, samples=samples, validation=validation, test=test)
     means = log_density(samples, validation, sigmas).mean(axis=1)

@@ -35,7 +35,8 @@ def ms_ssim(x, y):
             luminance, contrast = compare(a, b)
             mean = (luminance * contrast if scale == scales else contrast).mean(axis=(1, 2, 3))
             product = product * xp.maximum(mean, 0) ** weight
-            a, b = halved(a), halved(b)
+            if scale < scales:
+                a, b = halved(a), halved(b)
         parts.append(xp.to_host(product))
     return np.concatenate(parts)
 

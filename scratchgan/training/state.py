@@ -77,6 +77,11 @@ def unpack_array(value, array):
     return array[()].copy()  # [()] makes a 0-d array the NumPy number that it was
 
 
+def whole(value):
+    """Whether `pack` does not look inside: code, arrays, and what has a state of its own."""
+    return isinstance(value, (*CODE, np.ndarray, np.generic, xp.ndarray)) or hasattr(value, "state") or plain(value)
+
+
 def plain(value):
     """Whether JSON returns `value` as just what it was."""
     if type(value) is list:
@@ -155,10 +160,10 @@ def first_not_finite(state):
 
 
 def find(path, value, kind):
-    """Yield (path, part) for every object of a type in an attribute, inside lists, tuples and dictionaries too."""
+    """Yield (path, part) for every object of a type in an attribute, inside what `pack` takes apart too."""
     if isinstance(value, kind):
         yield path, value
-    elif isinstance(value, list | tuple | dict):
+    elif isinstance(value, list | tuple | dict) or not whole(value) and only_attributes(value):
         for key, item in items(path, value):
             yield from find(f"{path}.{key}", item, kind)
 
