@@ -114,10 +114,10 @@ class ImprovedGAN(pacgan.PacGAN):
 
     def update(self, optimizer, mean):
         """Take a step of an optimizer, with the gradient of W |theta - mean|^2 if that is asked for."""
-        away = optimizer.flat.value - mean
-        mean += away / (optimizer.steps + 1)  # from now on, these weights are past, too
         if self.settings.historical_averaging:
+            away = optimizer.flat.value - mean
             optimizer.flat.grad += 2 * self.settings.historical_averaging * away
+            mean += away / (optimizer.steps + 1)  # from now on, these weights are past, too
         optimizer.step()
 
 
