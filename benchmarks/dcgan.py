@@ -111,7 +111,7 @@ def main():
         programs, peaks = {}, {}
         for name in fitting:
             command = [sys.executable, __file__, "--memory-of", name, "--case", case, "--batch", str(options.batch)]
-            command += ["--threads", str(options.threads or 0)]
+            command += ["--threads", str(options.threads or 0), *["--return-memory"] * options.return_memory]
             programs[name], peaks[name] = device.started(functools.partial(program, case, name, options.batch), command)
         medians = measure(programs, options.turns, repeats=5 if xp.on_gpu() else 1)
         base = medians.get("PyTorch eager")

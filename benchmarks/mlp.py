@@ -181,16 +181,17 @@ def main():
     options = read()
     memory.keep()  # for all programs: they share one process
     device.use(options)
-    if options.memory_of:
-        return print_memory(options.network, options.memory_of)
     if options.threads:
         set_threads(options.threads)
+    if options.memory_of:
+        return print_memory(options.network, options.memory_of)
     for network in NETWORKS if options.network == "both" else [options.network]:
         G_sizes, D_sizes = NETWORKS[network]
         print(f"\n{network}: G {'-'.join(map(str, G_sizes))}, D {'-'.join(map(str, D_sizes))}, batch {BATCH}")
         programs, peaks = {}, {}
         for name in installed():
             command = [sys.executable, __file__, "--memory-of", name, "--network", network]
+            command += ["--threads", str(options.threads)] if options.threads else []
             programs[name], peaks[name] = device.started(functools.partial(program, network, name), command)
         medians = measure(programs, options.turns, repeats=10 if network == "small" or xp.on_gpu() else 3)
         base = medians.get("PyTorch eager")

@@ -191,11 +191,12 @@ def from_cell(file):
     names = ("modes", "high quality", "reverse KL")
     published = mode_collapse.PUBLISHED.get(key)
     budgets = {length: name for name, length in mode_collapse.BUDGETS.items()}
+    length = "" if budgets.get(steps) == "quick" else f" --steps {steps}"
     return {
         "section": "modes", "what": ", ".join(key),
         "protocol": "Lin et al. 2018, section 4.1: 100,000 points, 2,500 samples, high quality within 3 sigma",
         "budget": budgets.get(steps, f"{steps:,} steps"),
-        "command": f"python examples/mode_collapse.py --data {key[0]} --methods {key[1]}",
+        "command": f"python examples/mode_collapse.py --data {key[0]} --methods {key[1]}{length}",
         "seed": cell["seed"], "steps": steps, "seconds": float(cell["seconds"]), "hardware": cell["hardware"],
         "numbers": {name: cell[name] for name in (*names, "Jensen-Shannon")},
         "published": dict(zip(names, published.split(", "), strict=True)) if published else {},

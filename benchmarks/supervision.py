@@ -92,7 +92,7 @@ def turns(run, report, ask):
 
 
 def attributes(run, report, ask):
-    found = trainings.found(run / "captions.json", "docs/figures/captions.py", run)
+    found = trainings.found(run / "captions.json", "docs/figures/captions.py", run, "--out", run / "captions.png")
     shares = {name: share for name, share in found.items() if name != "n"}
     return {
         "protocol": f"{found['n']:,} samples of captions as they occur, and as many new glyphs",

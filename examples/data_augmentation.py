@@ -94,7 +94,7 @@ class DataAugmentation(training.LabelledModel):
         return loss
 
     def shift(self):
-        """Return by how many pixels a batch is moved, down and to the right: borders are black, and may wrap."""
+        """Return by how many pixels a batch is moved, down and to the right: borders are mostly black, and may wrap."""
         return tuple(int(pixels) for pixels in self.rng.integers(-2, 3, 2))
 
     def sample(self, z, labels):

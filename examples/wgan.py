@@ -8,7 +8,7 @@ critic unstable, hence RMSprop (section 4).
 
     python examples/wgan.py                        # glyphs
     python examples/wgan.py --data mnist
-    python examples/wgan.py --clip 0.1             # gradients grow through the critic's layers; with 0.001 they vanish
+    python examples/wgan.py --clip 0.1             # looser; with 0.001 gradients vanish on their way through the critic
 """
 
 from dataclasses import dataclass

@@ -31,7 +31,7 @@ from scratchgan.training import option
 
 @dataclass
 class Settings(training.Settings):
-    """The paper's defaults (algorithm 1)."""
+    """The paper's defaults (algorithm 1), but for Adam's beta1: 0.5, as in the authors' code for MNIST, not 0."""
 
     steps: int = option(2000, "training steps: one is critic-steps steps of D and a step of G", minimum=1)
     lr: float = option(1e-4, "learning rate", minimum=1e-12)

@@ -1,4 +1,4 @@
-"""WGAN-GP in the plane, where the critic can be seen (Gulrajani et al. 2017, section 4.1 and figure 1b).
+"""WGAN-GP in the plane, where the critic can be seen (Gulrajani et al. 2017, section 3.1, figure 1a).
 
 The same game as in wgan_gp.py with the paper's networks for toy data: three hidden layers of 512 ReLUs each. The
 picture shows real points (orange), generated ones (blue) and the level sets of the critic. Those of a clipped critic
@@ -25,7 +25,7 @@ from scratchgan.training import option
 
 @dataclass
 class Settings(training.Settings):
-    """Adam and 5 critic steps as in algorithm 1 of the paper; lambda = 0.1 as in the authors' code for toy data."""
+    """5 critic steps as in algorithm 1 of the paper; Adam's betas and lambda as in the authors' code for toy data."""
 
     steps: int = option(5000, "training steps: one is critic-steps steps of D and a step of G", minimum=1)
     batch_size: int = option(256, "real points in a step of the critic", minimum=1)

@@ -27,7 +27,7 @@ def follows(model, player, step, told, formula, printed):
     """The gradient handed to the optimizer of "G" or "D", along random directions, is that of the formula.
 
     step(*told) takes the player's step; formula(G, D, draw, *told) is what it descends, for networks and arrays of
-    any dtype, draw() being z as the step draws it. The one is computed in float64, the other by a complex step.
+    any dtype, draw() being z as the step draws it, by draw.rng. The one is computed in float64, the other by a complex step.
     printed: the value of the formula from what the step returns to be printed; None where it returns a part only.
     """
     rng = np.random.default_rng(0)
@@ -42,6 +42,7 @@ def follows(model, player, step, told, formula, printed):
         for param, v in zip(stepped[player].params(), directions, strict=True):
             param.value[...] += 1e-20j * v
         draw = lambda own_rng=own_rng: model.latent(len(told[0]), own_rng).astype(complex)
+        draw.rng = own_rng  # for what a step draws besides z
         loss = formula(stepped["G"], stepped["D"], draw, *[in_dtype(part, complex) for part in told])
         terms = [(grad * v).sum() for grad, v in zip(found, directions, strict=True)]
         assert printed is None or abs(printed(said) - loss.real) < 1e-10 * abs(loss)

@@ -302,6 +302,9 @@ def test_the_real_mnist(split):
 @needs_mnist
 def test_the_real_test_set_has_the_hashes_of_the_table():
     folder = Path(os.environ["SCRATCHGAN_DATA"], "mnist")
-    for path in folder.glob("t10k-*.gz"):
+    packed = list(folder.glob("t10k-*.gz"))
+    if not packed:
+        pytest.skip(f"the hashes are those of packed files, and {folder} holds none")
+    for path in packed:
         assert hashlib.sha256(path.read_bytes()).hexdigest() == mnist.SHA256["mnist"][path.name]
     assert load_images("mnist", size=14).images.shape[1:] == (14, 14, 1)

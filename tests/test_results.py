@@ -118,6 +118,9 @@ def test_a_cell_of_mode_collapse_becomes_a_record(tmp_path):
     assert (found["section"], found["what"], found["seed"], found["budget"]) == ("modes", "ring, pacgan2", 1, "quick")
     _, row = rows(results.page([found]))
     assert row[1:7] == ["7.0", "7.9", "50.0 %", "95.6 %", "0.070", "0.07"] and row[8] == "5,000 of 400,000"
+    assert found["command"] == "python examples/mode_collapse.py --data ring --methods pacgan2"
+    file.write_text(json.dumps(cell | {"settings": {"steps": 400_000}}))
+    assert results.from_cell(file)["command"].endswith("--methods pacgan2 --steps 400000")
 
 
 # ---- benchmarks/families.py and benchmarks/supervision.py ------------------------------------------------

@@ -7,7 +7,7 @@
 A row for each run, a column for each of the steps below, from the pictures that the runs left.
 """
 
-import sys
+import argparse
 from pathlib import Path
 
 from PIL import Image
@@ -27,4 +27,6 @@ def main(*runs):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("runs", metavar="RUN", nargs="+", help="run directory of examples/unrolled_ring.py")
+    main(*parser.parse_args().runs)

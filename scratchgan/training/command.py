@@ -99,7 +99,7 @@ def make_parser(program, usage, description, epilog=None):
 
 @dataclass
 class SampleOptions:
-    n: int = option(64, "how many samples", minimum=1)
+    n: int = option(64, "how many samples; examples with labels or codes draw whole rows", minimum=1)
     seed: int = option(0, "the latent vectors follow from it", minimum=0)
     device: str = option("auto", "where to compute", choices=("auto", "cpu", "gpu"))
     out: str = option("", "picture to write (default: RUN/grid.png)")
