@@ -27,7 +27,8 @@ def follows(model, player, step, told, formula, printed):
     """The gradient handed to the optimizer of "G" or "D", along random directions, is that of the formula.
 
     step(*told) takes the player's step; formula(G, D, draw, *told) is what it descends, for networks and arrays of
-    any dtype, draw() being z as the step draws it, by draw.rng. The one is computed in float64, the other by a complex step.
+    any dtype, draw() being z as the step draws it, by draw.rng. The one is computed in float64, the other by a complex
+    step.
     printed: the value of the formula from what the step returns to be printed; None where it returns a part only.
     """
     rng = np.random.default_rng(0)

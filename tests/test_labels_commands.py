@@ -95,7 +95,8 @@ def test_a_folder_has_no_test_pictures_to_compare_or_to_look_for(folder, tmp_pat
         with pytest.raises(SystemExit) as exit:
             training.main(Model, module.Settings, [command.__name__, run], commands=[command])
         assert exit.value.code == 2 and "is a folder, which has no test pictures" in capsys.readouterr().err
-        assert not {"compare.json", "retrieval.json", "retrieval.png"} & {file.name for file in (tmp_path / run).iterdir()}
+        left = {file.name for file in (tmp_path / run).iterdir()}
+        assert not {"compare.json", "retrieval.json", "retrieval.png"} & left
 
 
 # ---- pictures, and the commands of the examples ----------------------------------------------------------
