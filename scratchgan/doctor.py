@@ -44,7 +44,7 @@ def device():
     try:
         cupy = gpu.load_cupy()
     except DeviceError as error:
-        return [*found, ("GPU", "none that can be used"), ("to do", advice(error, driver))]
+        return [*found, ("GPU", "none that can be used"), ("to do", advice(error, driver, packages))]
     runtime = cupy.cuda.runtime
     found[0] = ("CuPy", f"{', '.join(packages) or 'built here'}, {cupy.__version__}")
     found.append(("CUDA runtime", gpu.version(runtime.runtimeGetVersion())))
@@ -59,13 +59,15 @@ def device():
     return [*found, ("to do", "nothing: --device gpu works")]
 
 
-def advice(error, driver):
-    """Return what to do about an error of `gpu.load_cupy`, for a driver of a version, 0 where there is none."""
+def advice(error, driver, packages):
+    """Return what to do about an error of `gpu.load_cupy`; driver: its version, 0 where there is none."""
     if driver == 0 and isinstance(error, gpu.CupyMissing):
         return "for a GPU, install NVIDIA's driver first, then look here again; a CPU needs nothing more"
-    if isinstance(error, gpu.CupyMissing | gpu.DriverTooOld) and driver >= 12000:
-        return f'pip install "cupy-cuda{min(driver // 1000, 13)}x[ctk]" ({error})'
-    return str(error)
+    fitting = f"cupy-cuda{min(driver // 1000, 13)}x"
+    if not isinstance(error, gpu.CupyMissing | gpu.DriverTooOld) or driver < 12000 or fitting in packages:
+        return str(error)
+    first = f"pip uninstall {' '.join(packages)}, then " if packages else ""  # only one of them can work
+    return f'{first}pip install "{fitting}[ctk]" ({error})'
 
 
 def driver_version():

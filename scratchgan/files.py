@@ -13,11 +13,11 @@ def replacing(path):
     """Open a new binary file that takes the place of `path` once the `with` block has ended well.
 
     Whatever happens meanwhile, a crash or a power cut included, `path` holds either what it held before or all of
-    the new. A leftover `.NAME.tmp` of a killed write is overwritten by the next one.
+    the new. What a killed write leaves is a hidden `.NAME.PROCESS.tmp`, so that programs may write one file at a time.
     Raises UserError, naming the file, where it cannot be written.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as file:
             yield file

@@ -58,13 +58,17 @@ def load_cupy():
     try:
         ones = cupy.ones((2, 2), dtype=cupy.float32)
         float((ones @ ones + 1).sum())  # cuBLAS, then a kernel compiled by NVRTC
-    except Exception as error:  # a missing library shows itself as one of several error types
-        if driver < runtime:
-            raise too_old from error
-        raise CudaLibrariesMissing(
-            f'CUDA libraries are missing: pip install "cupy-cuda{runtime // 1000}x[ctk]" brings them ({error})'
-        ) from error
+    except Exception as error:
+        raise reason(error, runtime, too_old if driver < runtime else None) from error
     return cupy
+
+
+def reason(error, runtime, too_old):
+    """Return the DeviceError for what CuPy raised as it computed: a missing library raises one of several types."""
+    if type(error).__name__ == "OutOfMemoryError":
+        return DeviceError(f"the GPU has no memory left: end what else uses it ({error})")
+    remedy = f'pip install "cupy-cuda{runtime // 1000}x[ctk]" brings them'
+    return too_old or CudaLibrariesMissing(f"CUDA libraries are missing: {remedy} ({error})")
 
 
 def cupy_packages():

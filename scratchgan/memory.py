@@ -20,4 +20,4 @@ def keep():
     gigabyte = 2**30
     settings = {M_MMAP_THRESHOLD: gigabyte, M_TRIM_THRESHOLD: 2 * gigabyte - 1, M_TOP_PAD: gigabyte // 16}
     settings[M_ARENA_MAX] = 1  # threads share what is kept
-    return all(mallopt(parameter, value) for parameter, value in settings.items())
+    return all([mallopt(parameter, value) for parameter, value in settings.items()])  # each, whatever one says

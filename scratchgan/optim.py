@@ -42,7 +42,7 @@ class Optimizer:
     def step(self):
         """Move every Param against its gradient, and clear the gradients."""
         self.flat.check()
-        lr = float(self.lr(self.steps)) if callable(self.lr) else self.lr
+        lr = float(self.lr(self.steps) if callable(self.lr) else self.lr)  # NumPy's would be another type for a kernel
         self.steps += 1
         for value, grad, *others in self.blocks:
             self.update(lr, value, grad, *others)
@@ -84,7 +84,7 @@ class SGD(Optimizer):
         if not 0 <= momentum < 1 or (nesterov and momentum == 0):
             raise ValueError(f"SGD: momentum is {momentum}, wanted 0 <= momentum < 1, and above 0 with nesterov")
         super().__init__(params, lr, ["velocity"])
-        self.momentum, self.nesterov = momentum, nesterov
+        self.momentum, self.nesterov = float(momentum), nesterov
 
     def update(self, lr, value, grad, velocity, workspace):
         velocity *= self.momentum
@@ -103,7 +103,7 @@ class RMSprop(Optimizer):
         if not 0 <= decay < 1 or eps < 0:
             raise ValueError(f"RMSprop: decay is {decay} and eps {eps}, wanted 0 <= decay < 1 and eps from 0 on")
         super().__init__(params, lr, ["square"])
-        self.decay, self.eps = decay, eps
+        self.decay, self.eps = float(decay), float(eps)
 
     def update(self, lr, value, grad, square, workspace):
         average_square(square, grad, self.decay, workspace)
@@ -126,7 +126,8 @@ class Adam(Optimizer):
         if eps < 0:
             raise ValueError(f"Adam: eps is {eps}, wanted a number from 0 on")
         super().__init__(params, lr, ["mean", "square"])
-        self.betas, self.eps, self.weight_decay = betas, eps, weight_decay
+        self.betas = tuple(float(beta) for beta in betas)
+        self.eps, self.weight_decay = float(eps), float(weight_decay)
 
     def update(self, lr, value, grad, mean, square, workspace):
         b1, b2 = self.betas
@@ -173,7 +174,7 @@ class EMA:
     def __init__(self, net, decay=0.999):
         if not 0 <= decay < 1:
             raise ValueError(f"EMA: decay is {decay}, wanted 0 <= decay < 1")
-        self.decay = decay
+        self.decay = float(decay)
         self.net = copy.deepcopy(net)
         self.source = net
         self.source_flat, self.flat = flatten(net.params()), flatten(self.net.params())

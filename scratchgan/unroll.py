@@ -4,6 +4,7 @@ docs/unrolled.md derives it. All it needs besides `backward` is how D's gradient
 direction v, which is the Hessian times v: `double_backward`, once each Param has its `direction`.
 """
 
+import contextlib
 import math
 
 from scratchgan import xp
@@ -49,27 +50,44 @@ def unrolled_generator(D, optimizer, real, fake, steps, *, saturating=False):
     The gradient is the total one: `fake` acts through D's input and through every theta_k. optimizer: an Adam or SGD
     of D's Params, without weight decay and Nesterov's momentum. D's weights and optimizer are left as they were; its
     grads must be clear, as they are after any step, and are clear again.
-    Raises NotImplementedError for a Param whose motion `double_backward` does not follow, or another optimizer.
+    Raises NotImplementedError for a Param whose motion `double_backward` does not follow, or another optimizer, and
+    ValueError for the optimizer of another network.
     """
     follow = follower(optimizer)
     require_directions(D)
     flat = optimizer.flat
+    if any(param.flat is not flat for param in D.params()):
+        raise ValueError("unrolled_generator: the optimizer moves the Params of another network than D")
     real_side, fake_side = Sequential(D, Surprise(1)), Sequential(D, Surprise(-1))
     history = []
-    for _ in range(steps):
-        theta = flat.value.copy()
-        passes = [descend(real_side, real), descend(fake_side, fake)]
-        history.append((theta, passes, follow.forward(flat.value, take_grad(flat))))
-    loss, d_fake = generator_loss(real_side, fake_side, real, fake, saturating)
-    d_theta = take_grad(flat)
-    for theta, passes, step in reversed(history):
-        flat.value[...] = theta  # at last theta_0: D is back where it was
-        flat.move(follow.backward(step, d_theta))
-        bends = [net.double_backward(tape, dy, xp.zeros_like(x))[1] for net, x, tape, dy in passes]
-        d_fake = d_fake + bends[1]
-        d_theta = d_theta + take_grad(flat)
-    flat.move(None)
+    with put_back(flat, history):
+        for _ in range(steps):
+            theta = flat.value.copy()
+            passes = [descend(real_side, real), descend(fake_side, fake)]
+            history.append((theta, passes, follow.forward(flat.value, take_grad(flat))))
+        loss, d_fake = generator_loss(real_side, fake_side, real, fake, saturating)
+        d_theta = take_grad(flat)
+        for theta, passes, step in reversed(history):
+            flat.value[...] = theta  # at last theta_0: D is back where it was
+            flat.move(follow.backward(step, d_theta))
+            bends = [net.double_backward(tape, dy, xp.zeros_like(x))[1] for net, x, tape, dy in passes]
+            d_fake = d_fake + bends[1]
+            d_theta = d_theta + take_grad(flat)
+        flat.move(None)
     return loss, d_fake
+
+
+@contextlib.contextmanager
+def put_back(flat, history):
+    """Leave D's weights, directions and grads as they were, where something is raised on the way."""
+    try:
+        yield
+    except BaseException:
+        if history:
+            flat.value[...] = history[0][0]
+        flat.move(None)
+        flat.grad.fill(0)
+        raise
 
 
 def descend(net, x):

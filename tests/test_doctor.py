@@ -65,6 +65,35 @@ def test_what_to_do(capsys, monkeypatch, case):
     assert advice in said["to do"] and said["GPU"] == "none that can be used"
 
 
+def failing(error, *versions):
+    """Return a module in CuPy's place that computes nothing."""
+    cupy = machine(*versions)
+
+    def ones(*arguments, **keywords):
+        raise error
+
+    cupy.ones = ones
+    return cupy
+
+
+def test_a_driver_that_is_a_little_too_old(capsys, monkeypatch):
+    """The package is the right one: installing it again would change nothing."""
+    cupy = failing(RuntimeError("no kernel image"), 12020, 12090)
+    to_do = report(capsys, monkeypatch, cupy, ["cupy-cuda12x"], 12020)["to do"]
+    assert "update the driver" in to_do and "pip install" not in to_do
+
+
+def test_a_package_that_does_not_fit_goes_first(capsys, monkeypatch):
+    to_do = report(capsys, monkeypatch, machine(12080, 13000), ["cupy-cuda13x"], 12080)["to do"]
+    assert to_do.startswith('pip uninstall cupy-cuda13x, then pip install "cupy-cuda12x[ctk]"')
+
+
+def test_a_gpu_whose_memory_is_full(capsys, monkeypatch):
+    error = type("OutOfMemoryError", (MemoryError,), {})("2 GiB wanted")
+    to_do = report(capsys, monkeypatch, failing(error), ["cupy-cuda13x"], 13020)["to do"]
+    assert "no memory left" in to_do and "pip" not in to_do
+
+
 def test_two_cupy_packages_are_an_error(monkeypatch):
     names = ["numpy", "cupy-cuda13x", "cupy-cuda12x", "cupy-xarray", None]
     installed = [types.SimpleNamespace(metadata={"Name": name}) for name in names]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scratchgan.gradcheck import AGREE, UNRESOLVED, WRONG, check
+from scratchgan.gradcheck import AGREE, UNRESOLVED, WRONG, check, ridders
 
 rng = np.random.default_rng(0)
 
@@ -360,3 +360,39 @@ def test_a_call_that_cannot_be_checked_says_what_to_do():
         check(lambda x: x, lambda dy, x: (dy,), np.ones(3), names=("x", "W"))
     with pytest.raises(ValueError, match="only names z"):
         check(lambda x: x, lambda dy, x: (dy,), np.ones(3), only=["z"])
+
+
+# ---- what once passed for right --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("k", [0, 4, 5, 6, 8, 10])
+def test_a_function_whose_period_is_a_power_of_2_does_not_look_flat(k):
+    x, w = np.random.default_rng(k).standard_normal(4), 2.0**k * np.pi
+    f = lambda x: np.sin(w * x)
+    assert check(f, lambda dy, x: 0 * dy, x).overall == WRONG
+    assert check(f, lambda dy, x: dy * w * np.cos(w * x), x).overall == AGREE
+
+
+def test_a_few_entries_that_cannot_be_resolved_do_not_hide_a_gradient_that_is_far_off():
+    rough = np.array([0.0, 0, 0, 1, 1])
+    f = lambda x: x + 1e-7 * rough * np.sin(1e12 * x)
+    x = np.random.default_rng(0).standard_normal(5)
+    assert check(f, lambda dy, x: dy * (1 + 1e6 * rough), x).overall == UNRESOLVED
+
+
+def test_a_function_that_returns_a_number_of_python():
+    x = np.random.default_rng(0).standard_normal(3)
+    assert check(lambda x: float((x**2).sum()), lambda x: 2 * x, x).ok
+    assert check(lambda x: float((x**2).sum()), lambda x: 3 * x, x).overall == WRONG
+
+
+@pytest.mark.parametrize("shape", [(), (2,), (1, 3)])
+def test_kinks_of_a_gradient_of_another_shape(shape):
+    report = check(lambda x: np.maximum(x, 0), lambda dy, x: np.ones(shape), np.array([0.0, 1.0, -1.0]), kinks="report")
+    assert report.overall == WRONG and any("has shape" in text for text in report.findings)
+
+
+def test_ridders_where_large_steps_leave_the_domain():
+    with np.errstate(invalid="ignore"):
+        slope, error = ridders(np.log, np.array(0.05), 1.0)
+    assert abs(slope - 20) < 1e-8 and error < 1e-8

@@ -49,6 +49,14 @@ def test_integers_are_passed_on_and_a_dict_of_gradients_is_in_order():
     assert check(lambda x, W: x @ W, lambda dy, x, W: {"x": dy @ W.T, "W": x.T @ dy}, (x, W)).ok
 
 
+def test_a_dict_of_gradients_is_read_by_its_names():
+    turned = lambda dy, x, W: {"dW": x.T @ dy, "dx": dy @ W.T}
+    assert check(lambda x, W: x @ W, turned, (x, W)).ok
+    assert check(lambda x, W: x @ W, lambda dy, x, W: {"a": dy @ W.T, "b": x.T @ dy}, (x, W)).ok  # in their own order
+    lacking = check(lambda x, W: x @ W, lambda dy, x, W: {"dW": x.T @ dy}, (x, W))
+    assert lacking.verdict == {"x": WRONG, "W": AGREE}
+
+
 # ---- objects ---------------------------------------------------------------------------------------------
 
 
@@ -240,3 +248,45 @@ def test_a_network_agrees_with_a_complex_step():
     slope = complex_step(lambda x: copy.deepcopy(layer).astype(complex).forward(x)[0], picture, v)
     assert abs((dy * slope).sum() - (layer.backward(tape, dy) * v).sum()) < 1e-12
     assert check(layer, picture).ok
+
+
+# ---- what once passed for right, or for wrong ------------------------------------------------------------
+
+
+class Weight:
+    name = "W"
+
+    def __init__(self, value):
+        self.value, self.grad = value, np.zeros_like(value)
+
+
+class Twice:
+    """y = x W W', both called W."""
+
+    def __init__(self, error):
+        self.params, self.error = [Weight(rng.standard_normal((3, 3))) for _ in range(2)], error
+
+    def forward(self, x):
+        self.x, self.h = x, x @ self.params[0].value
+        return self.h @ self.params[1].value
+
+    def backward(self, dy):
+        one, other = self.params
+        dh = dy @ other.value.T
+        one.grad, other.grad = self.x.T @ dh + self.error, self.h.T @ dy
+        return dh @ one.value.T
+
+
+def test_parameters_of_one_name_are_all_checked():
+    assert check(Twice(0), x).verdict == {"x": AGREE, "W": AGREE, "p1": AGREE}
+    assert check(Twice(17), x).verdict == {"x": AGREE, "W": WRONG, "p1": AGREE}
+
+
+@pytest.mark.parametrize("make", [lambda: Dense(3, 2, rng=rng), lambda: BatchNorm(3)])
+def test_a_layer_in_float32_at_a_float64_input(make):
+    layer = make()
+    before = layer.state()
+    for report in (check(layer, x), check_second(layer, x)):
+        assert report.ok and not report.findings, str(report)
+    for name, array in layer.state().items():  # running statistics too
+        np.testing.assert_array_equal(array, before[name])

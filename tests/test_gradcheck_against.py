@@ -147,3 +147,27 @@ def test_what_cannot_be_compared_says_so():
         compare(Norm(3), "conv2")
     with pytest.raises(TypeError, match="give its settings"):
         compare(object(), "conv2d")
+
+
+class Deep:
+    """A dense layer whose y has an axis too many."""
+
+    def __init__(self, in_features, out_features):
+        self.W, self.b = rng.standard_normal((in_features, out_features)), np.zeros(out_features)
+
+    def forward(self, x):
+        self.x = x
+        return (x @ self.W + self.b)[..., None]
+
+    def backward(self, dy):
+        dy = dy.reshape(*self.x.shape[:-1], -1)
+        self.dW = self.x.reshape(-1, self.x.shape[-1]).T @ dy.reshape(-1, dy.shape[-1])
+        self.db = dy.reshape(-1, dy.shape[-1]).sum(0)
+        return dy @ self.W.T
+
+
+def test_a_wrong_shape_of_y_is_said():
+    outcome = sweep(Deep, like="dense")
+    assert not outcome.ok
+    for report in outcome.reports.values():
+        assert any(text.startswith("y has shape") for text in report.findings), str(report)

@@ -164,6 +164,11 @@ def test_numpy_and_unzip_read_the_npz(tmp_path, conv2d):
         ("a.json", b'{"plain/float32/dW": [[1], [2, 3]]}', "plain/float32/dW is no array of numbers"),
         ("a.json", b'{"plain/float32/dW": {"shape": [2]}}', "plain/float32/dW is no array of numbers"),
         ("a.npz", b"PK damaged", "damaged"),
+        ("a.json", b'{"arrays": [1]}', "must be objects"),
+        ("a.json", b'{"manifest": 1}', "must be objects"),
+        ("a.json", b'{"plain/float64/y": [1%s]}' % (b"0" * 400), "plain/float64/y is no array of numbers"),
+        ("a.json", b'{"plain/float64/y": {"data": ["a"], "dtype": "str"}}', "wanted real numbers"),
+        ("a.npz", b"", "no results file"),
         ("a.csv", b"1,2,3", "no results file"),
     ],
 )
@@ -172,6 +177,17 @@ def test_files_that_cannot_be_used_are_named(tmp_path, name, content, message):
     with pytest.raises(DataError, match=message) as caught:
         vector_files.read(tmp_path / name)
     assert name in str(caught.value)
+
+
+def test_every_damage_of_a_compressed_file_is_named(tmp_path):
+    np.savez_compressed(tmp_path / "a.npz", **{"plain/float64/y": np.arange(50.0)})
+    content = (tmp_path / "a.npz").read_bytes()
+    for place in range(2, len(content), 7):
+        (tmp_path / "a.npz").write_bytes(content[:place] + bytes([content[place] ^ 0x55]) + content[place + 1 :])
+        try:
+            vector_files.read(tmp_path / "a.npz")
+        except DataError as error:
+            assert "a.npz" in str(error)
 
 
 def test_a_name_is_proposed():

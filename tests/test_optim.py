@@ -264,3 +264,15 @@ def test_a_copy_of_a_network_is_free_of_the_original():
 def test_settings_that_make_no_sense(make):
     with pytest.raises(ValueError, match="wanted"):
         make([Param(np.zeros(2))])
+
+
+@pytest.mark.parametrize("make", [lambda p, lr: SGD(p, lr, momentum=np.float32(0.5)), lambda p, lr: Adam(p, lr)])
+def test_numbers_of_numpy_do_not_reach_a_kernel(make, monkeypatch):
+    """A kernel reads a learning rate as 8 bytes; a np.float32 has 4."""
+    given = []
+    optimizer = make([Param(np.ones(2))], np.float32(0.5))
+    monkeypatch.setattr(type(optimizer), "update", lambda self, lr, *arrays: given.append(type(lr)))
+    optimizer.step()
+    optimizer.lr = np.float64(0.1)
+    optimizer.step()
+    assert given == [float, float]

@@ -185,3 +185,30 @@ def test_the_steps_are_those_that_the_optimizer_takes():
         log_sigmoid = lambda logits: -np.log1p(np.exp(-logits))
         game = log_sigmoid(D.forward(real)[0]).mean() + log_sigmoid(-D.forward(fake)[0]).mean()
         assert abs(game - value) < 1e-12, kind
+
+
+class Deaf(Dense):
+    """Says that it follows directions, and fails."""
+
+    def double_backward(self, tape, dy, ddx, grads=True):
+        raise FloatingPointError("nobody is here")
+
+
+def test_D_is_as_it_was_where_unrolling_fails():
+    rng = np.random.default_rng(0)
+    D = Sequential(Dense(2, 3, rng=rng), Tanh(), Deaf(3, 1, rng=rng))
+    optimizer, before = SGD(D.params(), 0.1), D.state()
+    real, fake = rng.standard_normal((2, 4, 2), dtype=np.float32)
+    with pytest.raises(FloatingPointError):
+        unrolled_generator(D, optimizer, real, fake, 2)
+    for path, param in D.named_params().items():
+        np.testing.assert_array_equal(param.value, before[path])
+        assert not param.grad.any() and param.direction is None
+
+
+def test_the_optimizer_of_another_network_is_refused():
+    rng = np.random.default_rng(0)
+    D, other = (Sequential(Dense(2, 1, rng=rng)) for _ in range(2))
+    real, fake = rng.standard_normal((2, 4, 2), dtype=np.float32)
+    with pytest.raises(ValueError, match="another network"):
+        unrolled_generator(D, SGD(other.params(), 0.1), real, fake, 1)

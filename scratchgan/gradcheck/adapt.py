@@ -133,13 +133,15 @@ def of_layer(layer, second_order=False):
             y, tape = own.forward(given[-1])
             if second_order:
                 y = own.backward(tape, given[0], grads=False)
-            return y, (own, tape, given[:-1])
+            return y, (own, tape, given, [a.dtype for a in args])
 
         def finish(dy, tape):
-            own, inner, given = tape
+            own, inner, (*given, x), kinds = tape
             own.zero_grad()
             found = own.double_backward(inner, *given, dy) if second_order else (own.backward(inner, dy),)
-            return (*found, *[param.grad.copy() for param in own.params()])
+            found = (*found, *[param.grad.copy() for param in own.params()])
+            fit = lambda g, kind: g.astype(kind) if g is not None and g.dtype == x.dtype and kind.kind == "f" else g
+            return tuple(fit(g, kind) for g, kind in zip(found, kinds, strict=True))  # `prepared` widens some
 
         return start, finish
 
@@ -217,7 +219,10 @@ class Slot:
     def gradient(self):
         """Return grads[key], holder.grad, or owner.dkey as people call it; None if there is none."""
         if isinstance(self.holder, dict):
-            grads = next(getattr(self.owner, n) for n in ("grads", "gradients", "grad") if hasattr(self.owner, n))
+            names = [name for name in ("grads", "gradients", "grad") if hasattr(self.owner, name)]
+            if not names:
+                raise TypeError("params is a dict of arrays: there must be a dict grads with the same keys")
+            grads = getattr(self.owner, names[0])
             grads = grads() if callable(grads) else grads
             return grads.get(self.key, grads.get(f"d{self.key}"))
         names = GRADIENTS if self.holder is self.owner else ("grad",)
@@ -238,7 +243,11 @@ def find_parameters(owner, names=None):
         if not all(hasattr(part, "value") or hasattr(part, "data") for _, part in parts):
             raise TypeError("params holds neither arrays, beside a dict grads, nor objects with a value and a grad")
         kind = lambda part: "value" if hasattr(part, "value") else "data"
-        return {getattr(part, "name", None) or name: Slot(owner, part, kind(part)) for name, part in parts}
+        slots = {}
+        for name, part in parts:
+            own = getattr(part, "name", None)
+            slots[name if own is None or own in slots else own] = Slot(owner, part, kind(part))
+        return slots
     if names is None:
         names = [name for name in array_names(owner) if Slot(owner, owner, name).gradient() is not None]
     return {name: Slot(owner, owner, name) for name in names}

@@ -177,7 +177,7 @@ class Trial:
         self.shapes = {"x": x.shape, **{ours: shapes[name] for ours, name in self.ours.items()}}
         own = dict(zip(self.names, args, strict=True))
         own |= {name: self.theirs(ours, self.given(ours)) for ours, name in self.ours.items()}
-        self.runner = Runner(subject, [own[name] for name in self.names])
+        self.runner = Runner(subject, [own[name] for name in self.names], self.names)
         self.y = self.runner.start(self.runner.args)[0]
 
     def given(self, name):
@@ -263,7 +263,7 @@ def judged(of, trials, notes):
     backwards = {trial.case.name: trial.backward for trial in best}
     sweep = judge(results, expected, wanted, {case.name: case for case in cases}, backwards)
     for key, found in findings.items():
-        sweep.reports[key].findings = found
+        sweep.reports[key].findings += [text for text in found if text not in sweep.reports[key].findings]
     sweep.missing += [f"{name}/float64/y" for name in errors]
     sweep.notes = [*notes, *[f"could not run {name}: {text}" for name, text in errors.items()]]
     if best and vectors.axis_kinds(of):

@@ -43,8 +43,10 @@ def check_second(
     if hasattr(backward, "double_backward"):
         x = double_backward if args is None else args
         x = x[0] if isinstance(x, tuple | list) else x
-        subject, parameters = of_layer(backward, second_order=True)
-        dy = numpy.random.default_rng([seed, 0x646479]).standard_normal(backward.forward(x)[0].shape)
+        first_order, parameters = of_layer(backward)
+        y, _ = first_order.start(x, *parameters.values())  # of a copy: the layer stays as it is
+        subject, _ = of_layer(backward, second_order=True)
+        dy = numpy.random.default_rng([seed, 0x646479]).standard_normal(y.shape)
         dy = to_kind_of(x)(dy.astype(x.dtype if x.dtype.kind == "f" else float))
         args, names = (dy, x, *parameters.values()), names or ("dy", "x", *parameters)
     else:

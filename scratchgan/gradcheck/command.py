@@ -38,7 +38,7 @@ def vectors(arguments):
     parser = Parser("vectors", "Write test vectors: what a layer must compute, as numbers (docs/vectors.md).")
     parser.add_argument("name", nargs="?", help="the layer, such as conv2d")
     parser.add_argument("--list", action="store_true", help="list the names, and the cases of each")
-    parser.add_argument("--out", metavar="FILE", help="what to write (default: NAME.npz, NAME.json or the folder NAME)")
+    parser.add_argument("--out", metavar="FILE", help="what to write (default: NAME.npz or NAME.json)")
     parser.add_argument("--format", choices=vector_files.FORMATS, help="default: that of FILE's ending, or npz")
     parser.add_argument("--layout", choices=LAYOUTS, default=LAYOUTS[0], help="default: %(default)s")
     options = parser.parse_args(arguments)

@@ -14,7 +14,7 @@ def examine(subject, args, names, only=None, seed=0, kinks="skip", directions=No
     unknown = set(only or ()) - set(names)
     if unknown:
         raise ValueError(f"only names {', '.join(sorted(unknown))}: the arguments are {', '.join(names)}")
-    runner = Runner(subject, args)
+    runner = Runner(subject, args, names)
     y = runner.start(runner.args)[0]
     # dy has a stream of its own: x is often drawn from default_rng(seed) too, and dy = x would hide much.
     rng = numpy.random.default_rng([seed, 0x6479])
@@ -179,10 +179,11 @@ class Exam:
         comparison = Comparison(candidate.name, candidate.values, *numbers)
         if candidate.misshapen is not None and self.directions is None:
             comparison.yours = candidate.misshapen
-        unresolved = numpy.sum(~checked & ~found.kink)
+        unresolved = ~checked & ~found.kink
+        many = unresolved.sum() >= max(checked.sum(), 1) or (found.kink & ~checked).all()
         if comparison.wrong().any():
             comparison.verdict = WRONG
-        elif checked.size and unresolved >= max(checked.sum(), 1) or (found.kink & ~checked).all() and checked.size:
+        elif checked.size and (many or (unresolved & ~inside).any()):
             comparison.verdict = UNRESOLVED
         return comparison
 
@@ -192,7 +193,7 @@ class Exam:
             place = tuple(index)
             self.skipped.append(Skipped(comparison.name, place, float(found.left[place]), float(found.right[place])))
         outside = numpy.argwhere(comparison.outside).tolist()
-        if self.kinks == "report" and outside:
+        if self.kinks == "report" and outside and comparison.yours.shape == found.value.shape:
             place = tuple(outside[0])
             slopes = f"slopes at its kink, {found.left[place]:.6g} and {found.right[place]:.6g}"
             text = f"{comparison.name}{outside[0]} = {comparison.yours[place]:.6g} is not between the {slopes}"

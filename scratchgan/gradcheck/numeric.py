@@ -30,6 +30,6 @@ def ridders(f, x, v, *, step=0.1, shrink=1.4, rows=12):
             factor = shrink ** (2 * column)
             new.append((new[-1] * factor - table[column - 1]) / (factor - 1))
             doubt = numpy.maximum(abs(new[column] - new[column - 1]), abs(new[column] - table[column - 1]))
-            best, error = numpy.where(doubt < error, new[column], best), numpy.minimum(error, doubt)
+            best, error = numpy.where(doubt < error, new[column], best), numpy.fmin(error, doubt)  # NaN is never better
         table = new
     return best, error

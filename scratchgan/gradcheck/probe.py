@@ -99,7 +99,8 @@ class Probe:
     def __init__(self, f, x, y, dy, noise):
         self.f, self.x, self.y, self.dy, self.noise = f, x, y, dy, noise
         self.scale = typical_scale(x)
-        self.step = 2.0 ** numpy.round(numpy.log2(self.scale) - 3)  # a power of 2, so that x + step is exact
+        # Few bits, so that x + step is exact, and no power of 2: f may repeat itself after one, and would look flat.
+        self.step = 848317 / 2**20 * 2.0 ** numpy.round(numpy.log2(self.scale) - 3)
 
     def at(self, index):
         """Return the function of h that is f with one entry of x moved by h."""

@@ -2,17 +2,17 @@
 
 import numpy
 
-from scratchgan.gradcheck.adapt import to_host, to_kind_of
+from scratchgan.gradcheck.adapt import GRADIENTS, to_host, to_kind_of
 
 
 class Runner:
-    """A Subject as functions of NumPy's arrays; `args` are the arguments as they were given, on the host.
+    """A Subject as functions of NumPy's arrays; `args` are as they were given, but on the host.
 
     dtype: the floating-point type that the code was given; wide: whether it also runs in float64.
     """
 
-    def __init__(self, subject, args):
-        self.subject, self.convert = subject, [to_kind_of(a) for a in args]
+    def __init__(self, subject, args, names):
+        self.subject, self.names, self.convert = subject, names, [to_kind_of(a) for a in args]
         self.to_device = next((c for a, c in zip(args, self.convert, strict=True) if hasattr(a, "get")), lambda x: x)
         self.args = tuple(numpy.array(to_host(a)) for a in args)
         self.floats = [i for i, a in enumerate(self.args) if a.dtype.kind == "f"]
@@ -59,7 +59,7 @@ class Runner:
         with numpy.errstate(all="ignore"):
             found = (subject or self.subject).finish(self.to_device(dy), tape)
         if isinstance(found, dict):
-            found = list(found.values())
+            found = in_order(found, self.names)
         if not isinstance(found, tuple | list):
             found = (found,)
         if len(found) == len(self.floats) != len(self.args):  # none for integers
@@ -71,6 +71,12 @@ class Runner:
         """Return the gradients of one forward and its backward."""
         y, tape = self.start(self.narrowed(args), subject)
         return self.finish(numpy.asarray(dy, dtype=y.dtype), tape, subject)
+
+
+def in_order(found, names):
+    """Return gradients from a dict: in the order of the arguments if its keys name them, else in its own."""
+    keys = [next((key for way in (*GRADIENTS, "{}") if (key := way.format(n)) in found), None) for n in names]
+    return [found.get(key) for key in keys] if set(found) <= set(keys) else list(found.values())
 
 
 # ---- manners ---------------------------------------------------------------------------------------------
@@ -96,7 +102,7 @@ def watch(runner, dy, names):
 def touched(arrays, before, names):
     """Return the names of arrays that are no longer what they were."""
     pairs = zip(arrays, before, names, strict=True)
-    return [name for a, b, name in pairs if not numpy.array_equal(to_host(a), b, equal_nan=a.dtype.kind == "f")]
+    return [name for a, b, name in pairs if not numpy.array_equal(to_host(a), b, equal_nan=b.dtype.kind == "f")]
 
 
 def returned(runner, gradients, names, y):

@@ -98,7 +98,7 @@ def read_npz(path, content):
     try:
         with numpy.load(io.BytesIO(content)) as archive:
             members = {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # damaged bytes may raise anything: zlib's errors, a MemoryError for a huge header
         raise DataError(f"{path} is damaged, or holds something other than arrays of numbers: {error}.") from error
     manifest = parse_json(f"manifest.json in {path}", members.get("manifest.json", b"{}"))
     arrays = {key: number(path, key, array) for key, array in members.items() if isinstance(array, numpy.ndarray)}
@@ -108,13 +108,15 @@ def read_npz(path, content):
 def read_json(path, content):
     """Return the Vectors in a .json file: {"arrays": {key: {"shape": [...], "data": [...]}}}, or {key: [...]}."""
     found = parse_json(path, content)
-    manifest, arrays = found.pop("manifest", {}), {}
-    for key, value in found.pop("arrays", found).items():
+    manifest, given, arrays = found.pop("manifest", {}), found.pop("arrays", found), {}
+    if not isinstance(manifest, dict) or not isinstance(given, dict):
+        raise DataError(f"{path}: its manifest and its arrays must be objects, of values by name.")
+    for key, value in given.items():
         entry = value if isinstance(value, dict) else {"data": value}
         try:
             array = numpy.array(entry["data"], dtype=entry.get("dtype", dtype_of(key)))
-            arrays[key] = array.reshape(entry.get("shape", array.shape))
-        except (KeyError, ValueError, TypeError) as error:
+            arrays[key] = number(path, key, array.reshape(entry.get("shape", array.shape)))
+        except (KeyError, ValueError, TypeError, OverflowError) as error:
             raise DataError(f"{path}: {key} is no array of numbers ({error}).") from error
     return Vectors(manifest, arrays)
 

@@ -90,7 +90,8 @@ extern "C" __global__ void normalize(const T* x, const double* sums, const T* ga
     long long c = blockIdx.x * 32 + threadIdx.x;
     if (c >= columns) return;
     double shift = sums[c] / rows;  // of the mean, from the first row
-    double mean = x[c] + shift, var = fmax(sums[columns + c] / rows - shift * shift, 0.0);
+    double mean = x[c] + shift, var = sums[columns + c] / rows - shift * shift;
+    if (var < 0) var = 0;  // by rounding; not fmax, which would make 0 of NaN
     T own_mean = mean, own_r = 1 / sqrt(var + eps);
     if (blockIdx.y == 0 && threadIdx.y == 0) {
         r[c] = own_r;

@@ -44,7 +44,7 @@ extern "C" __global__ void bias_leaky_relu(T* x, const T* b, double slope, long 
     long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= n) return;
     T sum = x[i] + b[i % channels];
-    x[i] = sum > 0 ? sum : (T)slope * sum;
+    x[i] = sum <= 0 ? (slope == 0 ? (T)0 : (T)slope * sum) : sum;  // 0 times an infinity is no number; NaN stays
 }
 """
 
@@ -53,7 +53,7 @@ def bias_leaky_relu(x, b, slope):
     """x = leaky_relu(x + b), in place, for x (N, ..., C) and b (C,); with slope 0 it is a ReLU."""
     if isinstance(x, np.ndarray):
         x += b
-        np.maximum(x, slope * x, out=x)
+        np.maximum(x, slope * x if slope else 0, out=x)
     else:
         launch(BIAS_LEAKY_RELU, line(x.size), x, b, slope, b.size, x.size)
 

@@ -3,7 +3,7 @@
 A reader can ignore this file: layer by layer, `Sequential.forward` gives the same y and the same tapes.
 """
 
-from scratchgan import kernels
+from scratchgan import kernels, xp
 from scratchgan.layers.base import Linear
 from scratchgan.layers.pointwise import LeakyReLU, ReLU
 
@@ -16,7 +16,7 @@ def forward(layers, x, train):
             tape, done = x, False
         elif ends_in_bias(layer) and type(after) in (ReLU, LeakyReLU) and "forward" not in {*vars(layer), *vars(after)}:
             tape, done = x, True
-            x = layer.product(x)
+            x = xp.ascontiguousarray(layer.product(x))  # a subclass may return a view
             kernels.bias_leaky_relu(x, layer.b.value, after.slope if isinstance(after, LeakyReLU) else 0.0)
         else:
             x, tape = layer.forward(x, train)
