@@ -84,8 +84,14 @@ class LeNet(training.Model):
     def finish(self):
         found = self.trained()
         found.accuracy_on_test = self.report()["test accuracy"]
-        path = classifier.save(found)
-        print(f"{found.name}: {100 * found.accuracy_on_test:.2f} % of the test images are right; wrote {path}")
+        print(f"{found.name}: {100 * found.accuracy_on_test:.2f} % of the test images are right; {self.keep(found)}")
+
+    def keep(self, found):
+        """Write what was found, unless a better one is there, with which others have measured; say which."""
+        path = classifier.default_path(found.data)
+        if path.exists() and (old := classifier.load(found.data).accuracy_on_test) > found.accuracy_on_test:
+            return f"{path} stays, with {100 * old:.2f} % (remove it, and --resume, to replace it)"
+        return f"wrote {classifier.save(found)}"
 
 
 @functools.cache

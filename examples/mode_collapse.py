@@ -28,6 +28,7 @@ from scratchgan import plots, training, xp  # noqa: E402
 from scratchgan.errors import UserError  # noqa: E402
 from scratchgan.files import replacing, write_json  # noqa: E402
 from scratchgan.metrics import modes  # noqa: E402
+from scratchgan.training import command  # noqa: E402
 
 BUDGETS = {"quick": 5000, "paper": 400_000}  # iterations
 METHODS = {
@@ -44,15 +45,12 @@ HARDWARE = f"{platform.machine()}, {os.cpu_count()} processors, NumPy {np.__vers
 def main(argv=None):
     """Run every cell that is missing, then write table.md and picture.png."""
     options = parse(argv)
-    try:
+    with command.in_a_line("mode_collapse.py", lambda run: "the same command again"):
         for seed in options.seeds:  # a whole table after each seed
             for data, method in itertools.product(options.data, options.methods):
                 run_cell(data, method, seed, options)
             write_table(options)
         draw(options)
-    except (UserError, training.Stopped) as error:
-        print(f"mode_collapse.py: {error}", file=sys.stderr)
-        sys.exit(2)
 
 
 def parse(argv):
@@ -93,6 +91,8 @@ def run_cell(data, method, seed, options):
     resume = run if (run / "checkpoint.npz").exists() else None
     model = training.train(METHODS[method][0], settings, resume=resume)
     *_, last = plots.read_log(run / "log.jsonl")
+    if last["step"] != settings.steps:
+        raise UserError(f"{run} is at step {last['step']:,} already: choose another --out, or remove it")
     counts = modes.counts(points(model), pacgan.mixture(data).centers)
     numbers = {name: float(value) for name, value in model.report().items()}
     numbers |= {"Jensen-Shannon": modes.divergences(counts).jensen_shannon, "histogram": counts.tolist()}
@@ -116,9 +116,9 @@ def write_table(options):
         numbers += [mean_and_error([run["reverse KL"] for run in found], 3)]
         numbers += [mean_and_error([run["seconds"] / 60 for run in found], 1), PUBLISHED.get((data, method), "")]
         lines.append(f"| {' | '.join(numbers)} |")
-    print("\n".join(lines), flush=True)
     with replacing(Path(options.out) / "table.md") as file:
         file.write(("\n".join(lines) + "\n").encode())
+    print("\n".join(lines), flush=True)
 
 
 def mean_and_error(values, digits):

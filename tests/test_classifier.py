@@ -147,3 +147,16 @@ def test_the_example_learns_glyphs_and_writes_the_weights(tmp_path):
     assert found.accuracy(test.images, test.labels) > 0.85
     assert f"LeNet-glyphs: {100 * found.accuracy_on_test:.2f} % of the test images are right" in done.stdout
     assert isinstance(found.net, Sequential) and found.shape == (28, 28, 1)
+
+
+def test_a_worse_classifier_does_not_replace_a_better_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(SCRIPT.parent)
+    import classifier as example
+
+    net = classifier.lenet((28, 28, 1), 10, rng=np.random.default_rng(0))
+    made = lambda accuracy: classifier.Classifier(net, "glyphs", (28, 28, 1), accuracy)
+    keep = lambda accuracy: example.LeNet.keep(None, made(accuracy))
+    assert keep(0.8).startswith("wrote") and classifier.load("glyphs").accuracy_on_test == 0.8
+    assert "stays, with 80.00 %" in keep(0.7) and classifier.load("glyphs").accuracy_on_test == 0.8
+    assert keep(0.9).startswith("wrote") and classifier.load("glyphs").accuracy_on_test == 0.9

@@ -27,5 +27,6 @@ def test_links_lead_to_files(page):
 def test_paths_named_in_the_docs_exist():
     """A path in backquotes, such as `scratchgan/losses.py`, must exist."""
     for page in PAGES:
-        for path in re.findall(r"`((?:scratchgan|examples|tests|docs|benchmarks)/[\w/.]+\.\w+)`", page.read_text()):
+        text = page.read_text(encoding="utf-8")
+        for path in re.findall(r"`((?:scratchgan|examples|tests|docs|benchmarks)/[\w/.]+\.\w+)`", text):
             assert (ROOT / path).exists(), f"{page.name} names {path}"

@@ -170,7 +170,7 @@ def test_the_command(lenet, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     main(gan, "--steps", 2, "--batch-size", 8, "--out", "run")
     main(gan, "evaluate", "run", "--n", 100, "--classifier", lenet)
-    out = capsys.readouterr().out
+    out = capsys.readouterr().out.replace("\\", "/")
     assert "FID-LeNet" in out and "floor" in out and "wrote run/metrics.json" in out
     found = json.loads((tmp_path / "run" / "metrics.json").read_text(encoding="utf-8"))
     assert set(found["metrics"]) >= IMAGE_METRICS

@@ -278,8 +278,8 @@ class Twice:
 
 
 def test_parameters_of_one_name_are_all_checked():
-    assert check(Twice(0), x).verdict == {"x": AGREE, "W": AGREE, "p1": AGREE}
-    assert check(Twice(17), x).verdict == {"x": AGREE, "W": WRONG, "p1": AGREE}
+    assert check(Twice(0), x).verdict == {"x": AGREE, "p0": AGREE, "p1": AGREE}
+    assert check(Twice(17), x).verdict == {"x": AGREE, "p0": WRONG, "p1": AGREE}
 
 
 @pytest.mark.parametrize("make", [lambda: Dense(3, 2, rng=rng), lambda: BatchNorm(3)])

@@ -335,6 +335,11 @@ def test_cells_of_other_settings_are_not_mixed_in(tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
         mode_collapse.main([*options, "--steps", "3"])
     assert stop.value.code == 2 and "other settings" in capsys.readouterr().err
+    (tmp_path / "ring-plain-1.json").unlink()
+    with pytest.raises(SystemExit) as stop:  # a checkpoint that is further on is no run of 1 step
+        mode_collapse.main([*options, "--steps", "1"])
+    assert stop.value.code == 2 and "is at step 2 already" in capsys.readouterr().err
+    assert not (tmp_path / "ring-plain-1.json").exists()
 
 
 def test_the_table_in_the_docs_is_made_from_the_run_logs(tmp_path):

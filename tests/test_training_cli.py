@@ -265,3 +265,52 @@ def test_a_script_prints_errors_without_a_traceback_and_takes_its_name_for_the_r
     failed = script("--resume", "none")
     assert (failed.returncode, failed.stdout) == (2, "")
     assert failed.stderr == "training_tiny.py: error: There is no run directory none.\n"
+
+
+# ---- where output goes ----
+
+
+def as_a_program(*arguments, encoding="utf-8", stdout=subprocess.PIPE):
+    environment = os.environ | {"PYTHONIOENCODING": encoding}
+    command = [sys.executable, str(SCRIPT), *map(str, arguments)]
+    return subprocess.run(command, env=environment, stdout=stdout, stderr=subprocess.PIPE)
+
+
+def test_a_terminal_that_lacks_a_letter_shows_the_rest():
+    code = "from scratchgan.training.command import in_a_line\nwith in_a_line('a', str): print('Fr\\u00e9chet')"
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True)
+    assert done.returncode == 0 and done.stdout.strip() == b"Fr?chet"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no broken pipes")
+def test_whoever_reads_the_output_may_leave(tmp_path):
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = as_a_program("--out", tmp_path / "run", "--steps", 3, stdout=writing)
+    os.close(writing)
+    assert done.returncode == 2 and b"nobody reads" in done.stderr and b"Traceback" not in done.stderr
+
+
+def test_a_folder_that_is_not_there_is_told_before_anything_is_done(run, capsys):
+    main("sample", "run", "--out", "nowhere/a.png", fails=2)
+    assert "there is no folder nowhere" in error_line(capsys)
+
+
+def test_losses_are_drawn_as_png_alone(run, capsys):
+    main("plot", "run", "--out", "losses.jpg", fails=2)
+    assert "must end with .png" in error_line(capsys) and not Path("losses.jpg").exists()
+
+
+def test_a_name_that_no_file_can_have(run, capsys):
+    main("sample", 300 * "a", fails=2)
+    assert "cannot use aaa" in error_line(capsys)
+
+
+def test_what_is_too_large_names_the_option_that_makes_it_so(run, monkeypatch, capsys):
+    def full(*arguments):
+        raise MemoryError
+
+    monkeypatch.setattr(Tiny, "generate", full)
+    main("sample", "run", fails=2)
+    assert error_line(capsys).endswith("error: not enough memory: lower --n")

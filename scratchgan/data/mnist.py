@@ -186,11 +186,10 @@ def fetch_file(folder, filename, name):
 
 def cache_folder():
     """Return the folder for downloads: `scratchgan` in the user's cache, by the customs of each system."""
-    home = Path.home()
     if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local"
+        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
     elif sys.platform == "darwin":
-        base = home / "Library" / "Caches"
+        base = Path.home() / "Library" / "Caches"
     else:
-        base = os.environ.get("XDG_CACHE_HOME") or home / ".cache"
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base, "scratchgan")

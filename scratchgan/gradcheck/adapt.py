@@ -243,11 +243,9 @@ def find_parameters(owner, names=None):
         if not all(hasattr(part, "value") or hasattr(part, "data") for _, part in parts):
             raise TypeError("params holds neither arrays, beside a dict grads, nor objects with a value and a grad")
         kind = lambda part: "value" if hasattr(part, "value") else "data"
-        slots = {}
-        for name, part in parts:
-            own = getattr(part, "name", None)
-            slots[name if own is None or own in slots else own] = Slot(owner, part, kind(part))
-        return slots
+        own = [getattr(part, "name", None) for _, part in parts]
+        names = [one if one and own.count(one) == 1 else name for one, (name, _) in zip(own, parts, strict=True)]
+        return {name: Slot(owner, part, kind(part)) for name, (_, part) in zip(names, parts, strict=True)}
     if names is None:
         names = [name for name in array_names(owner) if Slot(owner, owner, name).gradient() is not None]
     return {name: Slot(owner, owner, name) for name in names}

@@ -50,7 +50,8 @@ def judge(results, expected, wanted, cases, backwards=None):
 def wanted_keys(results, expected, skip):
     """Return the keys that the results should have; raise DataError unless they have one of them."""
     manifest = expected.manifest
-    if not str(manifest.get("format", "")).startswith("scratchgan test vectors"):
+    whole = {"of", "names", "cases", "dtypes", "layout"} <= manifest.keys()
+    if not whole or not str(manifest.get("format", "")).startswith("scratchgan test vectors"):
         raise DataError("--against is no file of test vectors: make one with `python -m scratchgan vectors`.")
     if results.manifest.get("format") == manifest["format"]:
         raise DataError("the results are test vectors themselves: write a file with only the arrays that you compute.")

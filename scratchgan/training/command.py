@@ -1,9 +1,11 @@
 """The command line of every example: train, sample, interpolate, evaluate, plot."""
 
 import argparse
+import contextlib
 import inspect
 import os
 import shlex
+import subprocess
 import sys
 import time
 from dataclasses import dataclass
@@ -32,25 +34,51 @@ def main(Model, Settings, argv=None, commands=()):
     script = runs.script(Model)
     argv = sys.argv[1:] if argv is None else list(argv)
     commands = {command.__name__: command for command in (sample, interpolate, evaluate, plot, *commands)}
-    try:
-        if argv and argv[0] in commands:
-            commands[argv[0]](Model, Settings, script.name, argv[1:])
+    command = commands.get(argv[0]) if argv else None
+    smaller = "--n" if command else "--batch-size" + " or --width" * hasattr(Settings, "width")
+    with in_a_line(script.name, lambda run: quoted("python", script, "--resume", run.path), smaller):
+        if command:
+            command(Model, Settings, script.name, argv[1:])
         else:
             train_command(Model, Settings, script.name, argv, commands)
+
+
+@contextlib.contextmanager
+def in_a_line(program, again, smaller="--width"):
+    """Turn errors that a user can put right, and what stops a program, into a line on stderr and an exit status.
+
+    again: from a run to the command that goes on with it; smaller: the options to lower where memory is short.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal may have no letter for what is printed, such as é
+    try:
+        yield
     except UserError as error:
-        print(f"{script.name}: error: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
+        leave(2, f"{program}: error: {' '.join(str(error).split())}")
     except MemoryError as error:  # of the host, or, as CuPy's is one too, of the GPU
-        where, width = " on the GPU" * xp.on_gpu(), " or --width" * hasattr(Settings, "width")
-        print(f"{script.name}: error: not enough memory{where} ({error}): lower --batch-size{width}", file=sys.stderr)
-        sys.exit(2)
+        where, what = " on the GPU" * xp.on_gpu(), f" ({error})" if str(error) else ""
+        leave(2, f"{program}: error: not enough memory{where}{what}: lower {smaller}")
+    except BrokenPipeError:  # who read what is printed, such as `head`, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        leave(2, f"{program}: error: stopped, as nobody reads what it prints")
+    except OSError as error:
+        leave(2, f"{program}: error: cannot use {error.filename or 'a file'}: {error.strerror or error}")
     except Stopped as stopped:
-        command = f"python {shlex.quote(str(script))} --resume {shlex.quote(str(stopped.run.path))}"
-        print(f"Stopped at step {stopped.step:,}. To go on: {command}", file=sys.stderr)
-        sys.exit(128 + stopped.number)
+        leave(128 + stopped.number, f"Stopped at step {stopped.step:,}. To go on: {again(stopped.run)}")
     except KeyboardInterrupt:
-        print("Stopped at once.", file=sys.stderr)
-        sys.exit(130)
+        leave(130, "Stopped at once.")
+
+
+def leave(status, text):
+    print(text, file=sys.stderr)
+    sys.exit(status)
+
+
+def quoted(*command):
+    """Return a command as one types it."""
+    command = [str(part) for part in command]
+    return subprocess.list2cmdline(command) if os.name == "nt" else shlex.join(command)
 
 
 # ---- training --------------------------------------------------------------------------------------------
@@ -99,7 +127,7 @@ def make_parser(program, usage, description, epilog=None):
 
 @dataclass
 class SampleOptions:
-    n: int = option(64, "how many samples; examples with labels or codes draw whole rows", minimum=1)
+    n: int = option(64, "how many samples; examples with labels or codes draw whole rows", minimum=1, maximum=100_000)
     seed: int = option(0, "the latent vectors follow from it", minimum=0)
     device: str = option("auto", "where to compute", choices=("auto", "cpu", "gpu"))
     out: str = option("", "picture to write (default: RUN/grid.png)")
@@ -107,8 +135,8 @@ class SampleOptions:
 
 @dataclass
 class InterpolateOptions:
-    n: int = option(8, "how many walks; each is a row", minimum=1)
-    steps: int = option(10, "samples in a walk, its two ends included", minimum=2)
+    n: int = option(8, "how many walks; each is a row", minimum=1, maximum=10_000)
+    steps: int = option(10, "samples in a walk, its two ends included", minimum=2, maximum=10_000)
     seed: int = option(0, "the ends of the walks follow from it", minimum=0)
     device: str = option("auto", "where to compute", choices=("auto", "cpu", "gpu"))
     out: str = option("", "picture to write (default: RUN/walk.png)")
@@ -198,12 +226,12 @@ def evaluate(Model, Settings, program, argv):
     start = time.perf_counter()
     against = evaluation.prepare(model, options.n, options.classifier)
     found = against.table(model)
-    print(evaluation.text(found))
     _, meta = runs.read_checkpoint(run, Model)
     facts = {"run": str(run), "step": meta["step"], "data": model.settings.data, "n": against.n, **against.facts,
              "seconds": round(time.perf_counter() - start, 1)}  # fmt: skip
     out = options.out or run / "metrics.json"
     evaluation.write(found, facts, out)
+    print(evaluation.text(found))
     print(f"{against.n:,} samples, {facts['seconds']:.0f} seconds; wrote {out}")
 
 
@@ -211,6 +239,8 @@ def plot(Model, Settings, program, argv):
     """Draw the losses of a run, also while it grows."""
     run, options = parse_run(program, "plot", plot.__doc__, PlotOptions, argv)
     out = output(options, run, "losses.png")
+    if out.suffix.lower() != ".png":
+        raise UserError(f"{out}: losses are drawn as PNG, so that --out must end with .png.")
     if not run.is_dir():
         raise UserError(f"There is no run directory {run}.")
     plots.losses(run / "log.jsonl", out)
@@ -226,6 +256,8 @@ def parse_run(program, command, description, Options, argv):
     parser.add_argument("run", metavar="RUN", help="run directory, such as runs/gan")
     add_options(parser, Options)
     given = vars(parser.parse_args(argv))
+    if given.get("out") and not Path(given["out"]).parent.is_dir():
+        raise UserError(f"--out {given['out']}: there is no folder {Path(given['out']).parent}.")
     return Path(given.pop("run")), Options(**given)
 
 
