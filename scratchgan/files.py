@@ -13,7 +13,7 @@ def replacing(path):
     """Open a new binary file that takes the place of `path` once the `with` block has ended well.
 
     Whatever happens meanwhile, a crash or a power cut included, `path` holds either what it held before or all of
-    the new. What a killed write leaves is a hidden `.NAME.PROCESS.tmp`, so that programs may write one file at a time.
+    the new. What a killed write leaves is a hidden `.NAME.PROCESS.tmp`, by which two programs may write one file.
     Raises UserError, naming the file, where it cannot be written.
     """
     path = Path(path)
