@@ -13,19 +13,16 @@ its own per program; on a GPU, of its allocator.
 import argparse
 import functools
 import sys
-from pathlib import Path
 
 import device
 import numpy as np
 from mlp import installed, measure, set_threads
 
-from scratchgan import memory, threads, xp
+from scratchgan import xp
 from scratchgan.data import to_bytes
+from scratchgan.examples import dcgan
+from scratchgan.fast import memory, threads
 from scratchgan.layers import Conv2d
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "examples"))
-
-import dcgan  # noqa: E402
 
 CASES = ("28", "64", "layer")
 
@@ -82,7 +79,9 @@ def read(arguments=None):
     parser.add_argument("--batch", type=int, default=64, help="pictures in a batch (default 64)")
     parser.add_argument("--turns", type=int, default=20, help="turns of each program (default 20)")
     parser.add_argument("--threads", type=int, help="threads for all programs (default: the processors)")
-    parser.add_argument("--return-memory", action="store_true", help="do not keep what is freed (`scratchgan.memory`)")
+    parser.add_argument(
+        "--return-memory", action="store_true", help="do not keep what is freed (`scratchgan.fast.memory`)"
+    )
     parser.add_argument("--memory-of", help=argparse.SUPPRESS)
     parser.add_argument("--iterations", type=int, default=3, help=argparse.SUPPRESS)
     return parser.parse_args(arguments)

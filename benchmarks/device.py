@@ -6,15 +6,15 @@ import subprocess
 import sys
 
 from scratchgan import xp
-from scratchgan.errors import DeviceError
+from scratchgan.support.errors import DeviceError
 
 
 def parser(description):
     """Return an argparse parser with the options of every benchmark that runs on a GPU, too."""
-    found = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    found.add_argument("--device", choices=("cpu", "gpu"), default="cpu", help="where all programs compute")
-    found.add_argument("--tf32", action="store_true", help="on a GPU, TF32 in all products and convolutions")
-    return found
+    options = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--device", choices=("cpu", "gpu"), default="cpu", help="where all programs compute")
+    options.add_argument("--tf32", action="store_true", help="on a GPU, TF32 in all products and convolutions")
+    return options
 
 
 def use(options):

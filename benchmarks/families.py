@@ -7,7 +7,7 @@
 
 It runs the commands that a user would: train, `evaluate`, and for the first GAN `parzen`. Each family has a run
 directory; called again, the script goes on where it stopped, and skips what has its record. It needs the classifier
-that `python examples/classifier.py --data mnist` trains. A family that fails is named, and the others go on.
+that `python examples/uses/classifier.py --data mnist` trains. A family that fails is named, and the others go on.
 """
 
 import argparse
@@ -49,17 +49,17 @@ def measure(name, seed, options):
     print(f"---- {name}, seed {seed}", flush=True)
     run = trainings.directory(options, f"{options.budget}/{name}", seed)
     trainings.train(name, run, ("--data", "mnist", "--seed", seed), steps, options)
-    script, given = f"examples/{name}.py", ("--device", options.device)
-    found = trainings.found(run / "metrics.json", script, "evaluate", run, "--n", SAMPLES, *given)
-    steps = found["step"]  # of the checkpoint: a log can be ahead of it
+    script, given = results.script(name), ("--device", options.device)
+    result = trainings.result_of(run / "metrics.json", script, "evaluate", run, "--n", SAMPLES, *given)
+    steps = result["step"]  # of the checkpoint: a log can be ahead of it
     about = {"what": name, "budget": options.budget, "seed": seed, "steps": steps,
              "seconds": trainings.at(run, steps)["seconds"],
-             "command": f"python examples/{name}.py --data mnist --steps {steps} --seed {seed}",
+             "command": f"python {script} --data mnist --steps {steps} --seed {seed}",
              "full_steps": PAPER.get(name) or steps_of(name, "default"),
              "hardware": trainings.hardware(options)}  # fmt: skip
     if name == "adversarial_nets":
-        results.save(about | parzen(trainings.found(run / "parzen.json", script, "parzen", run, *given)))
-    results.save(about | family(found))
+        results.save(about | parzen(trainings.result_of(run / "parzen.json", script, "parzen", run, *given)))
+    results.save(about | family(result))
     results.write_page(results.load())
 
 
@@ -70,25 +70,25 @@ def steps_of(name, budget):
     return PAPER[name] if budget == "paper" else trainings.settings(name).steps
 
 
-def family(found):
+def family(result):
     """Return the fields of a record that come from metrics.json."""
-    metrics = {name: found["metrics"][name] for name in MEASURED}
+    metrics = {name: result["metrics"][name] for name in MEASURED}
     return {
         "section": "families",
-        "protocol": f"MNIST: {found['n']:,} samples against as many test images; the classifier is right for "
-        f"{found['accuracy on test images']:.2%} of the test images",
+        "protocol": f"MNIST: {result['n']:,} samples against as many test images; the classifier is right for "
+        f"{result['accuracy on test images']:.2%} of the test images",
         "numbers": {name: metric["value"] for name, metric in metrics.items()},
         "floors": {name: metric["floor"] for name, metric in metrics.items() if metric["floor"] is not None},
     }
 
 
-def parzen(found):
+def parzen(result):
     """Return the fields of a record that come from parzen.json."""
-    samples, train = found["samples"], found["training images"]
+    samples, train = result["samples"], result["training images"]
     return {
         "section": "parzen",
-        "protocol": f"Goodfellow et al. 2014, section 5: {found['n']:,} samples, {found['test images']:,} test images, "
-        "sigma from 1,000 others",
+        "protocol": f"Goodfellow et al. 2014, section 5: {result['n']:,} samples, "
+        f"{result['test images']:,} test images, sigma from 1,000 others",
         "numbers": {"log-likelihood": samples["nats"], "sigma": samples["sigma"]},
         "errors": {"log-likelihood": samples["error"]},
         "floors": {"log-likelihood": train["nats"]}, "published": {"log-likelihood": PUBLISHED},

@@ -1,6 +1,6 @@
 """Time every metric on 10,000 MNIST images, all together, with the peak of memory.
 
-    python examples/classifier.py --data mnist      # once
+    python examples/uses/classifier.py --data mnist      # once
     python benchmarks/metrics.py                    # the goal: 60 s and 2 GB on two cores
 
 Training images stand for samples of a generator. CPU seconds are those of all threads together: on a busy machine the
@@ -14,8 +14,8 @@ import time
 
 import numpy as np
 
-from scratchgan import data, threads, xp
-from scratchgan.errors import UserError
+from scratchgan import data, xp
+from scratchgan.fast import threads
 from scratchgan.metrics import classifier, modes
 from scratchgan.metrics.frechet import frechet
 from scratchgan.metrics.kernel import kernel_distance
@@ -25,16 +25,17 @@ from scratchgan.metrics.path import path_length
 from scratchgan.metrics.score import score
 from scratchgan.metrics.similarity import similarity_of_pairs
 from scratchgan.metrics.wasserstein import sliced, transport
+from scratchgan.support.errors import UserError
 
 
 def timed(name, f):
     """Print how long f() takes, and return what it returns."""
     clock, cpu = time.perf_counter(), time.process_time()
-    found = f()
+    value = f()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # GB, on Linux
     seconds, cpu = time.perf_counter() - clock, time.process_time() - cpu
     print(f"{name:34} {seconds:7.2f} s {cpu:7.2f} s of CPU, peak {peak:5.2f} GB", flush=True)
-    return found
+    return value
 
 
 def main():

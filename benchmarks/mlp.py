@@ -20,7 +20,8 @@ import time
 import device
 import numpy as np
 
-from scratchgan import losses, memory, threads, xp
+from scratchgan import losses, xp
+from scratchgan.fast import memory, threads
 from scratchgan.layers import Dense, LeakyReLU, ReLU, Sequential, Tanh
 from scratchgan.optim import Adam
 
@@ -51,13 +52,14 @@ def scratchgan_iteration(G_sizes, D_sizes, real, device_noise=False):
         real_logits, real_tape = D.forward(real)
         fake_logits, fake_tape = D.forward(fake)
         _, d_real, d_fake = losses.nonsaturating_discriminator(real_logits, fake_logits)
-        D.backward(real_tape, d_real)
-        D.backward(fake_tape, d_fake)
+        D.accumulate(real_tape, d_real)
+        D.accumulate(fake_tape, d_fake)
         opt_D.step()
         fake, G_tape = G.forward(noise())
         logits, D_tape = D.forward(fake)
         _, d_logits = losses.nonsaturating_generator(logits)
-        G.backward(G_tape, D.backward(D_tape, d_logits, grads=False))
+        d_fake, _ = D.pull(D_tape, d_logits)
+        G.accumulate(G_tape, d_fake)
         opt_G.step()
 
     return iteration

@@ -8,22 +8,16 @@ is left is rounding: a GPU adds in another order. Training magnifies it, and the
 """
 
 import copy
-import sys
-from pathlib import Path
 
 import device
 import numpy as np
 
-from scratchgan import threads, xp
+from scratchgan import xp
 from scratchgan.data import Batches
+from scratchgan.examples import dcgan, gan, wgan_gp
+from scratchgan.fast import threads
 from scratchgan.optim import Adam
-from scratchgan.testing import strict_xp
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "examples"))
-
-import dcgan  # noqa: E402
-import gan  # noqa: E402
-import wgan_gp  # noqa: E402
+from scratchgan.tools.strict import strict_xp
 
 MODELS = {
     "MLP": (gan.GAN, gan.Settings()),

@@ -2,8 +2,8 @@
 
     python benchmarks/results.py
 
-What examples/mode_collapse.py found lies in docs/results/mode_collapse/, as it wrote it. All else are records: a record
-is a JSON file of one run, written by a program and never by hand. Its fields:
+What examples/collapse/mode_collapse.py measured lies in docs/results/mode_collapse/, as it wrote it. All else are
+records. A record is a JSON file of one run, written by a program and never by hand. Its fields:
 
     section    which table it belongs to: see SECTIONS
     what       the row, such as "ring, pacgan2" or "dcgan": runs of a budget that differ only in their seeds share it
@@ -23,6 +23,7 @@ what labels, codes and captions are for.
 """
 
 import argparse
+import importlib
 import json
 import re
 import sys
@@ -32,11 +33,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scratchgan.errors import UserError
-from scratchgan.files import replacing, write_json
+from scratchgan.support.errors import UserError
+from scratchgan.support.files import replacing, write_json
 
 ROOT = Path(__file__).parent.parent
 RECORDS, PAGE = ROOT / "docs" / "results", ROOT / "docs" / "results.md"
+GLANCE = RECORDS / "examples.md"  # a table that people write, of what the sections below have in full
+EXAMPLES = (
+    "Minutes on x86_64 with two cores; where one core is said, the other trained something else. FID-LeNet is the "
+    "Fréchet distance of features of our own classifier, 5.2 for real images; precision is the share of samples that "
+    "lie among real images, recall that of real images among samples."
+)
 KINDS = {"section": str, "what": str, "protocol": str, "budget": str, "command": str, "seed": int, "steps": int,
          "seconds": float, "hardware": str, "numbers": dict}  # fmt: skip
 
@@ -142,6 +149,30 @@ def write_page(records):
     print(f"wrote {PAGE.relative_to(ROOT)} from {len(records)} records")
 
 
+# ---- the examples ----------------------------------------------------------------------------------------
+
+
+def script(name):
+    """Return the path of an example as one types it at the root: examples/stability/r1gan.py for r1gan.
+
+    Raises UserError if there is none of that name.
+    """
+    paths = list((ROOT / "examples").rglob(f"{name}.py"))
+    if len(paths) != 1:
+        raise UserError(f"there is no example {name}")
+    return paths[0].relative_to(ROOT).as_posix()
+
+
+def example(name):
+    """Return an example as a module."""
+    return importlib.import_module("scratchgan." + script(name).removesuffix(".py").replace("/", "."))
+
+
+def in_its_room(command):
+    """Return a command of a record as one types it today: in old records no example stands in a room."""
+    return re.sub(r"examples/(\w+)\.py", lambda path: script(path[1]), command)
+
+
 # ---- records ---------------------------------------------------------------------------------------------
 
 
@@ -150,9 +181,10 @@ def load(folder=RECORDS):
     records = [from_cell(file) for file in sorted((Path(folder) / "mode_collapse").glob("*.json"))]
     for file in sorted(Path(folder).glob("*.json")):
         try:
-            records.append(check(json.loads(file.read_text(encoding="utf-8"))))
+            record = check(json.loads(file.read_text(encoding="utf-8")))
         except ValueError as error:  # JSON's errors too
             raise UserError(f"{file} is no record: {error}") from None
+        records.append(record | {"command": in_its_room(record["command"])})
     return records
 
 
@@ -183,10 +215,8 @@ def check(record):
 
 
 def from_cell(file):
-    """Return the record of a cell of examples/mode_collapse.py."""
-    sys.path.insert(0, str(ROOT / "examples"))
-    import mode_collapse
-
+    """Return the record of a cell of examples/collapse/mode_collapse.py."""
+    mode_collapse = example("mode_collapse")
     cell = json.loads(Path(file).read_text(encoding="utf-8"))
     steps, key = cell["settings"]["steps"], (cell["data"], cell["method"])
     names = ("modes", "high quality", "reverse KL")
@@ -197,7 +227,7 @@ def from_cell(file):
         "section": "modes", "what": ", ".join(key),
         "protocol": "Lin et al. 2018, section 4.1: 100,000 points, 2,500 samples, high quality within 3 sigma",
         "budget": budgets.get(steps, f"{steps:,} steps"),
-        "command": f"python examples/mode_collapse.py --data {key[0]} --methods {key[1]}{length}",
+        "command": f"python {script('mode_collapse')} --data {key[0]} --methods {key[1]}{length}",
         "seed": cell["seed"], "steps": steps, "seconds": float(cell["seconds"]), "hardware": cell["hardware"],
         "numbers": {name: cell[name] for name in (*names, "Jensen-Shannon")},
         "published": dict(zip(names, published.split(", "), strict=True)) if published else {},
@@ -216,6 +246,8 @@ def page(records):
         "A quick budget is a stated fraction of a real training: it shows that everything runs and what is learned "
         "first, not what a family can do. Seeds are 0, 1, ... (--seed)."
     )]  # fmt: skip
+    lines += ["## Every example at a glance", "", *paragraph(EXAMPLES)]
+    lines += [*GLANCE.read_text(encoding="utf-8").splitlines(), ""]
     for section in SECTIONS:
         found = [record for record in records if record["section"] == section.name]
         if found:

@@ -5,7 +5,8 @@
 
 It runs the commands that a user would, and then writes docs/results.md. Each row has a run directory; called again, the
 script goes on where it stopped, and skips what has its record. It needs the classifiers of
-`python examples/classifier.py` for glyphs and, with --data mnist, for MNIST. What fails is named, and the others go on.
+`python examples/uses/classifier.py` for glyphs and, with --data mnist, for MNIST. What fails is named, and the others
+go on.
 """
 
 import argparse
@@ -38,12 +39,13 @@ def measure(what, seed, options):
     run = trainings.directory(options, what.replace(" --", "-").replace(" ", "-"), seed)
     trainings.train(example, run, (*given, "--seed", seed), steps, options)
     last = trainings.at(run, steps)
-    command = " ".join((f"python examples/{example}.py", *given, f"--seed {seed}"))
+    script = results.script(example)
+    command = " ".join(("python", script, *given, f"--seed {seed}"))
     about = {"section": section, "what": what, "budget": "default", "seed": seed, "steps": steps,
              "seconds": last["seconds"], "command": command, "hardware": trainings.hardware(options)}  # fmt: skip
 
     def ask(file, command):
-        return trainings.found(run / file, f"examples/{example}.py", command, run, "--device", options.device)
+        return trainings.result_of(run / file, script, command, run, "--device", options.device)
 
     results.save(about | find(run, last.get("report", {}), ask))
     results.write_page(results.load())
@@ -53,11 +55,11 @@ def measure(what, seed, options):
 
 
 def class_accuracy(run, report, ask):
-    found = ask("accuracy.json", "accuracy")
+    result = ask("accuracy.json", "accuracy")
     return {
-        "protocol": f"MNIST: {found['n']:,} samples; the classifier is right for "
-        f"{found['accuracy on test images']:.2%} of the test images",
-        "numbers": {"class accuracy": found["class accuracy"]},
+        "protocol": f"MNIST: {result['n']:,} samples; the classifier is right for "
+        f"{result['accuracy on test images']:.2%} of the test images",
+        "numbers": {"class accuracy": result["class accuracy"]},
     }
 
 
@@ -82,38 +84,38 @@ def few_labels(run, report, ask):
 
 
 def turns(run, report, ask):
-    found = ask("metrics.json", "evaluate")
-    distance = found["metrics"]["FID-LeNet"]
+    result = ask("metrics.json", "evaluate")
+    distance = result["metrics"]["FID-LeNet"]
     return {
-        "protocol": f"glyphs: 4 turns of 1,000 held-out ones; {found['n']:,} samples",
+        "protocol": f"glyphs: 4 turns of 1,000 held-out ones; {result['n']:,} samples",
         "numbers": {"turn accuracy": report["turn accuracy"], "FID-LeNet": distance["value"]},
         "floors": {"FID-LeNet": distance["floor"]},
     }
 
 
 def attributes(run, report, ask):
-    found = trainings.found(run / "captions.json", "docs/figures/captions.py", run, "--out", run / "captions.png")
-    shares = {name: share for name, share in found.items() if name != "n"}
+    result = trainings.result_of(run / "captions.json", "docs/figures/captions.py", run, "--out", run / "captions.png")
+    shares = {name: share for name, share in result.items() if name != "n"}
     return {
-        "protocol": f"{found['n']:,} samples of captions as they occur, and as many new glyphs",
+        "protocol": f"{result['n']:,} samples of captions as they occur, and as many new glyphs",
         "numbers": {name: share["samples"] for name, share in shares.items()},
         "floors": {name: share["real glyphs"] for name, share in shares.items()},
     }
 
 
 def augmentation(run, report, ask):
-    found = ask("compare.json", "compare")
+    result = ask("compare.json", "compare")
     return {
-        "protocol": f"MNIST: 20 pictures a class, drawn with the seed; {found['n']:,} test pictures",
-        "numbers": {name: found[name] for name in ("real pictures", "with samples added")},
+        "protocol": f"MNIST: 20 pictures a class, drawn with the seed; {result['n']:,} test pictures",
+        "numbers": {name: result[name] for name in ("real pictures", "with samples added")},
     }
 
 
 def precision(run, report, ask):
-    found = ask("retrieval.json", "retrieve")
+    result = ask("retrieval.json", "retrieve")
     return {
-        "protocol": f"MNIST: {found['queries']:,} test pictures among {found['gallery']:,} training pictures; cosine",
-        "numbers": {name: found[name] for name in ("D", "untrained D", "pixels")},
+        "protocol": f"MNIST: {result['queries']:,} test pictures among {result['gallery']:,} training pictures; cosine",
+        "numbers": {name: result[name] for name in ("D", "untrained D", "pixels")},
     }
 
 

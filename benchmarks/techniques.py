@@ -7,12 +7,14 @@ Convolution: 64 pictures of 32 x 32, 64 to 64 channels, kernel 3, and 64 to 128 
 
 import statistics
 import time
+import types
 
 import numpy as np
 
-from scratchgan import optim, threads
-from scratchgan.layers import Conv2d, LeakyReLU, conv, conv_fast, conv_winograd
-from scratchgan.layers.base import sum_rows
+from scratchgan import fast
+from scratchgan.fast import convolution as fast_maps
+from scratchgan.fast import optimizers, sums, threads, winograd
+from scratchgan.layers import Conv2d, LeakyReLU, conv
 from scratchgan.optim import Adam
 from scratchgan.param import Param
 
@@ -50,7 +52,7 @@ def machine(rng):
 
 def convolution(rng):
     """Print what the fast maps gain over the plain ones, threads of ours over those of BLAS, and Winograd's method."""
-    default = conv_winograd.CHANNELS
+    default, plain_maps = winograd.CHANNELS, maps_that_are_read()
     for C, O, k, stride in ((64, 64, 3, 1), (64, 128, 4, 2)):
         layer = Conv2d(C, O, k, stride=stride, padding=1, rng=rng)
         x, W = rng.standard_normal((64, 32, 32, C), dtype=np.float32), layer.W.value
@@ -58,26 +60,33 @@ def convolution(rng):
         flops = 2 * layer.multiply_adds(x.shape)
         maps = [("correlate", (x, W)), ("input_grad", (W, dy, x.shape)), ("weight_grad", (x, dy))]
         for setting, module, options in (
-            ("plain, BLAS's threads", conv, {"blas": True}),
-            ("fast, BLAS's threads", conv_fast, {"blas": True}),
-            ("fast, threads of ours", conv_fast, {"blas": False}),
-            ("Winograd, threads of ours", conv_fast, {"blas": False}),
-            ("fast, one thread", conv_fast, {"threads": 1}),
-            ("Winograd, one thread", conv_fast, {"threads": 1}),
+            ("plain, BLAS's threads", plain_maps, {"blas": True}),
+            ("fast, BLAS's threads", fast_maps, {"blas": True}),
+            ("fast, threads of ours", fast_maps, {"blas": False}),
+            ("Winograd, threads of ours", fast_maps, {"blas": False}),
+            ("fast, one thread", fast_maps, {"threads": 1}),
+            ("Winograd, one thread", fast_maps, {"threads": 1}),
         ):
             threads.use(**options)
-            conv_winograd.CHANNELS = default if "Winograd" in setting else 10**9
+            winograd.CHANNELS = default if "Winograd" in setting else 10**9
             print(f"{k} x {k}, stride {stride}: {setting}")
             for name, arguments in maps:
                 f = getattr(module, name)
                 show(name, median(lambda: f(*arguments, layer.geometry), 5), flops)  # noqa: B023
-    conv_winograd.CHANNELS = default
+    winograd.CHANNELS = default
+
+
+def maps_that_are_read():
+    """Return the plain maps of a convolution, by their names: in the module, their twins stand in their place."""
+    with fast.plain():
+        return types.SimpleNamespace(**vars(conv))
 
 
 def rounding(rng):
     """Print the float32 errors beside float64: root of the mean square of the error over that of the numbers."""
     print("rounding in float32, without and with Winograd")
-    default, root = conv_winograd.CHANNELS, lambda array: np.sqrt(np.mean(array**2))
+    plain_maps = maps_that_are_read()
+    default, root = winograd.CHANNELS, lambda array: np.sqrt(np.mean(array**2))
     for C, O, k, stride in ((64, 64, 3, 1), (64, 128, 4, 2)):
         layer = Conv2d(C, O, k, stride=stride, padding=1, rng=rng)
         x, W = rng.standard_normal((16, 32, 32, C), dtype=np.float32), layer.W.value
@@ -85,12 +94,12 @@ def rounding(rng):
         maps = [("correlate", (x, W)), ("input_grad", (W, dy, x.shape)), ("weight_grad", (x, dy))]
         for name, arguments in maps:
             wide = [a.astype(np.float64) if isinstance(a, np.ndarray) else a for a in arguments]
-            exact, errors = getattr(conv, name)(*wide, layer.geometry), []
+            exact, errors = getattr(plain_maps, name)(*wide, layer.geometry), []
             for channels in (10**9, default):
-                conv_winograd.CHANNELS = channels
-                errors.append(root(getattr(conv_fast, name)(*arguments, layer.geometry) - exact) / root(exact))
+                winograd.CHANNELS = channels
+                errors.append(root(getattr(fast_maps, name)(*arguments, layer.geometry) - exact) / root(exact))
             print(f"  {f'{k} x {k}, stride {stride}: {name}':62} {errors[0]:8.1e} {errors[1]:8.1e}", flush=True)
-    conv_winograd.CHANNELS = default
+    winograd.CHANNELS = default
 
 
 def whole_arrays(rng):
@@ -99,16 +108,16 @@ def whole_arrays(rng):
     print("whole arrays")
     x = rng.standard_normal((64 * 14 * 14, 128), dtype=np.float32)
     show("sum of 12,544 rows of 128, x.sum(0)", median(lambda: x.sum(0), 50))
-    show("the same as ones @ x", median(lambda: sum_rows(x), 50))
+    show("the same as ones @ x", median(lambda: sums.over_rows(x), 50))
     layer = LeakyReLU(0.2)
-    show("LeakyReLU of the same, max(x, 0.2 x)", median(lambda: layer.f(x), 50))
+    show("LeakyReLU of the same, max(x, 0.2 x) in place", median(lambda: layer.f(x), 50))
     show("the same with where", median(lambda: np.where(x > 0, x, np.float32(0.2) * x), 50))
-    default = optim.BLOCK
+    default = optimizers.BLOCK
     for block, name in ((2**30, "in one piece"), (default, "in blocks of 65,536")):
-        optim.BLOCK = block
+        optimizers.BLOCK = block
         optimizer = Adam([Param(np.zeros(1_480_000, dtype=np.float32))])
         show(f"Adam's step on 1,480,000 weights, {name}", median(optimizer.step, 30))
-    optim.BLOCK = default
+    optimizers.BLOCK = default
 
 
 if __name__ == "__main__":

@@ -12,8 +12,6 @@ import results
 
 from scratchgan.plots import read_log
 
-EXAMPLES = results.ROOT / "examples"
-
 
 def add_options(parser, names, out):
     """Add the options that these benchmarks have in common; names: what can be measured."""
@@ -41,7 +39,7 @@ def every(names, measure, options):
 
 def train(name, run, arguments, steps, options):
     """Train an example into a run directory, or go on with what is there."""
-    script = f"examples/{name}.py"
+    script = results.script(name)
     if (run / "checkpoint.npz").exists():
         call(script, "--resume", run, "--steps", steps)
     else:
@@ -49,7 +47,7 @@ def train(name, run, arguments, steps, options):
              max(steps // 4, 1), "--threads", options.threads, "--device", options.device)  # fmt: skip
 
 
-def found(file, script, *arguments):
+def result_of(file, script, *arguments):
     """Return what a command wrote to a file of a run; it is not called if the file is newer than the checkpoint."""
     if not file.exists() or file.stat().st_mtime < (file.parent / "checkpoint.npz").stat().st_mtime:
         call(script, *arguments)
@@ -88,5 +86,4 @@ def hardware(options):
 
 def settings(name):
     """Return an example's default settings."""
-    sys.path.insert(0, str(EXAMPLES))
-    return __import__(name).Settings()
+    return results.example(name).Settings()

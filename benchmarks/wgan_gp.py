@@ -9,19 +9,14 @@ float32. A critic's step draws fakes and takes the gradient of the scores and of
 training step is five of these and a step of G.
 """
 
-import sys
-from pathlib import Path
-
 import device
 import numpy as np
 from mlp import installed, measure, set_threads
 
-from scratchgan import memory, threads, xp
+from scratchgan import xp
 from scratchgan.data import to_bytes
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "examples"))
-
-import wgan_gp  # noqa: E402
+from scratchgan.examples import wgan_gp
+from scratchgan.fast import memory, threads
 
 BATCH = 64
 IMAGES = to_bytes(np.random.default_rng(1).uniform(-1, 1, (BATCH, 28, 28, 1)))

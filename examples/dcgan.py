@@ -1,9 +1,10 @@
-"""DCGAN, a convolutional GAN (Radford, Metz & Chintala 2016, "Unsupervised Representation Learning with DCGANs").
+"""DCGAN (Radford et al. 2016, "Unsupervised Representation Learning with DCGANs").
 
-The game of the plain GAN, with G's samples grown from a small picture of many channels by transposed convolutions, and
-D its mirror. The paper's guidelines (section 3): strides instead of pooling; batch normalisation in both networks, but
-not at G's output and D's input; no hidden dense layers; ReLU in G, tanh at its end, LeakyReLU in D; weights
-N(0, 0.02^2); Adam with lr 2e-4 and beta1 0.5.
+The game of the plain GAN, with G's samples grown from a small picture of many channels by
+transposed convolutions, and D its mirror. The paper's guidelines (section 3): strides instead of
+pooling; batch normalisation in both networks, but not at G's output and D's input; no hidden dense
+layers; ReLU in G, tanh at its end, LeakyReLU in D; weights N(0, 0.02^2); Adam with lr 2e-4 and
+beta1 0.5.
 
     python examples/dcgan.py                              # glyphs, 28 x 28
     python examples/dcgan.py --data mnist
@@ -38,24 +39,22 @@ class Settings(training.Settings):
     """As in the paper, but for batches of 64 pictures in place of 128."""
 
     steps: int = option(4000, "training steps: one is a step of D and a step of G", minimum=1)
-    size: int = option(28, "side of a picture: 28 has two stages from 7 x 7, 64 has four from 4 x 4", choices=(28, 64))
+    size: int = option(28, "side of a picture: 2 stages up from 7, or 4 from 4", choices=(28, 64))
     channels: int = option(1, "1 for grey pictures, 3 for RGB", choices=(1, 3))
-    width: int = option(0, "channels of the stage next to the picture; 0: 64 for 28 x 28, 128 for 64 x 64", minimum=0)
-    upsample: str = option("transposed", "how G grows a picture: transposed convolutions, or nearest neighbours and "
-                           "convolutions", choices=("transposed", "nearest"))  # fmt: skip
+    width: int = option(0, "channels next to the picture; 0: 64, or 128 for 64 x 64", minimum=0)
+    upsample: str = option("transposed", "how G grows a picture", choices=("transposed", "nearest"))
     latent: int = option(100, "length of the latent vector z", minimum=1)
-    average: float = option(0.0, "decay of an average of G's weights for samples; 0: none", minimum=0, maximum=0.99999)
+    average: float = option(0.0, "decay of G's average; 0: none", minimum=0, maximum=0.99999)
 
 
 class DCGAN(training.Model):
     """G doubles the side and halves the channels, stage by stage; D is its mirror."""
 
-    convolutional = True
-
     def __init__(self, settings, shape, rng):
         super().__init__(settings, shape, rng)
         side, stages, width = (7, 2, 64) if settings.size == 28 else (4, 4, 128)
-        widths = [shape[-1]] + [(settings.width or width) * 2**stage for stage in range(stages)]  # 1, 64, 128 for 28
+        width = settings.width or width
+        widths = [shape[-1]] + [width * 2**stage for stage in range(stages)]  # 1, 64, 128 for 28
         self.G = generator(settings.latent, side, widths[::-1], settings.upsample, rng)
         self.D = discriminator(side, widths, rng)
         self.opt_G = Adam(self.G.params(), settings.lr, betas=(0.5, 0.999))
@@ -74,12 +73,12 @@ class DCGAN(training.Model):
 
     def discriminator_step(self, real):
         # D ascends log D(x) + log(1 - D(G(z)))
-        fake = self.G.forward(self.noise(len(real)))[0]
-        real_logits, real_tape = self.D.forward(real)  # a batch of its own: batch norm must not mix real and fake
+        fake, _ = self.G.forward(self.noise(len(real)))
+        real_logits, real_tape = self.D.forward(real)  # alone: batch norm must not mix them
         fake_logits, fake_tape = self.D.forward(fake)
         loss, d_real, d_fake = losses.nonsaturating_discriminator(real_logits, fake_logits)
-        self.D.backward(real_tape, d_real)
-        self.D.backward(fake_tape, d_fake)
+        self.D.accumulate(real_tape, d_real)  # into D
+        self.D.accumulate(fake_tape, d_fake)
         self.opt_D.step()
         return loss
 
@@ -88,7 +87,8 @@ class DCGAN(training.Model):
         fake, G_tape = self.G.forward(self.noise(n))
         logits, D_tape = self.D.forward(fake)
         loss, d_logits = losses.nonsaturating_generator(logits)
-        self.G.backward(G_tape, self.D.backward(D_tape, d_logits, grads=False))
+        d_fake, _ = self.D.pull(D_tape, d_logits)  # through D, not into D
+        self.G.accumulate(G_tape, d_fake)  # into G
         self.opt_G.step()
         if self.G_average:
             self.G_average.update()
@@ -99,29 +99,31 @@ class DCGAN(training.Model):
 
 
 def generator(latent, side, widths, upsample, rng):
-    """z (N, latent) -> (N, side, side, widths[0]) -> twice the side, stage by stage -> pictures in [-1, 1]."""
+    """z (N, latent) -> (N, side, side, widths[0]) -> twice the side, stage by stage -> pictures."""
+    drawn = {"rng": rng, "initialize": normal}
     layers = [
-        Dense(latent, side * side * widths[0], bias=False, rng=rng, initialize=normal),
+        Dense(latent, side * side * widths[0], bias=False, **drawn),
         Reshape(side, side, widths[0]), BatchNorm(widths[0]), ReLU(),
     ]  # fmt: skip
     for stage, (before, after) in enumerate(zip(widths, widths[1:], strict=False), start=2):
         last = stage == len(widths)
         if upsample == "nearest":
-            grow = [Upsample(2), Conv2d(before, after, 3, padding=1, bias=last, rng=rng, initialize=normal)]
+            grow = [Upsample(2), Conv2d(before, after, 3, padding=1, bias=last, **drawn)]
         else:
-            grow = [ConvTranspose2d(before, after, 4, stride=2, padding=1, bias=last, rng=rng, initialize=normal)]
-        layers += [*grow, Tanh()] if last else [*grow, BatchNorm(after), ReLU()]  # a batch norm's beta is the bias
+            grow = [ConvTranspose2d(before, after, 4, stride=2, padding=1, bias=last, **drawn)]
+        # where a batch norm follows, its beta is the bias
+        layers += [*grow, Tanh()] if last else [*grow, BatchNorm(after), ReLU()]
     return Sequential(*layers)
 
 
 def discriminator(side, widths, rng):
     """Pictures -> half the side, stage by stage -> (N, side, side, widths[-1]) -> logits (N, 1)."""
-    layers = []
+    layers, drawn = [], {"rng": rng, "initialize": normal}
     for stage, (before, after) in enumerate(zip(widths, widths[1:], strict=False)):
         first = stage == 0
-        layers.append(Conv2d(before, after, 4, stride=2, padding=1, bias=first, rng=rng, initialize=normal))
+        layers.append(Conv2d(before, after, 4, stride=2, padding=1, bias=first, **drawn))
         layers += [LeakyReLU(0.2)] if first else [BatchNorm(after), LeakyReLU(0.2)]
-    return Sequential(*layers, Flatten(), Dense(side * side * widths[-1], 1, rng=rng, initialize=normal))
+    return Sequential(*layers, Flatten(), Dense(side * side * widths[-1], 1, **drawn))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""Wasserstein GAN with a gradient penalty (Gulrajani et al. 2017, "Improved Training of Wasserstein GANs").
+"""WGAN with a gradient penalty (Gulrajani et al. 2017, "Improved Training of Wasserstein GANs").
 
-    D descends  E D(G(z)) - E D(x) + lambda E (|grad D(xhat)| - 1)^2,   xhat = t x + (1 - t) G(z), t ~ U(0, 1)   (eq. 3)
+    D descends  E D(G(z)) - E D(x) + lambda E (|grad D(xhat)| - 1)^2                        (eq. 3)
+    xhat = t x + (1 - t) G(z),  t ~ U(0, 1);   G ascends  E D(G(z))
 
-A critic that realises the Wasserstein distance has slope 1 almost everywhere between real and generated samples
-(proposition 1). So it is asked for, softly, in place of clipping. The penalty's gradient is a derivative of a
-derivative, exact and by hand: docs/second-order.md.
+A critic that realises the Wasserstein distance has slope 1 almost everywhere between real and
+generated samples (proposition 1). So it is asked for, softly, in place of clipping. The penalty's
+gradient is a derivative of a derivative, exact and by hand: docs/second-order.md.
 
     python examples/wgan_gp.py                     # glyphs
     python examples/wgan_gp.py --data mnist
@@ -13,6 +14,7 @@ derivative, exact and by hand: docs/second-order.md.
 from dataclasses import dataclass
 
 from scratchgan import data, losses, penalties, training, xp
+from scratchgan.initializers import he
 from scratchgan.layers import (
     BatchNorm,
     Conv2d,
@@ -31,9 +33,9 @@ from scratchgan.training import option
 
 @dataclass
 class Settings(training.Settings):
-    """The paper's defaults (algorithm 1), but for Adam's beta1: 0.5, as in the authors' code for MNIST, not 0."""
+    """The paper's defaults (algorithm 1), but for Adam's beta1: 0.5, as in the authors' code."""
 
-    steps: int = option(2000, "training steps: one is critic-steps steps of D and a step of G", minimum=1)
+    steps: int = option(2000, "training steps: one is critic-steps of D and one of G", minimum=1)
     lr: float = option(1e-4, "learning rate", minimum=1e-12)
     critic_steps: int = option(5, "steps of the critic for a step of G", minimum=1)
     penalty: float = option(10.0, "weight of the gradient penalty, the paper's lambda", minimum=0)
@@ -43,25 +45,16 @@ class Settings(training.Settings):
 
 
 class WGANGP(training.Model):
-    """G: z to 7 x 7 to 14 x 14 to 28 x 28; the critic D its mirror, with a score that is no logit."""
-
-    convolutional = True
+    """G: z to 7 x 7 to 14 x 14 to 28 x 28; the critic D its mirror, whose score is no logit."""
 
     def __init__(self, settings, shape, rng):
         super().__init__(settings, shape, rng)
-        small, large = settings.width, 2 * settings.width
-        self.G = Sequential(
-            Dense(settings.latent, 7 * 7 * large, rng=rng), Reshape(7, 7, large), BatchNorm(large), ReLU(),
-            ConvTranspose2d(large, small, 4, stride=2, padding=1, rng=rng), BatchNorm(small), ReLU(),
-            ConvTranspose2d(small, shape[-1], 4, stride=2, padding=1, rng=rng), Tanh(),
-        )  # fmt: skip
-        self.D = Sequential(  # no batch norm: the penalty is on each sample's own gradient
-            Conv2d(shape[-1], small, 4, stride=2, padding=1, rng=rng), LeakyReLU(0.2),
-            Conv2d(small, large, 4, stride=2, padding=1, rng=rng), LeakyReLU(0.2),
-            Flatten(), Dense(7 * 7 * large, 1, rng=rng),
-        )  # fmt: skip
+        self.G, self.D = self.networks(shape, rng)
         self.opt_G = Adam(self.G.params(), settings.lr, betas=(0.5, 0.9))
         self.opt_D = Adam(self.D.params(), settings.lr, betas=(0.5, 0.9))
+
+    def networks(self, shape, rng):
+        return generator(self.settings, shape, rng), critic(self.settings, shape, rng)
 
     def step(self, batches):
         for _ in range(self.settings.critic_steps):  # fresh real samples each time
@@ -70,15 +63,15 @@ class WGANGP(training.Model):
         return {"D": D_loss, "penalty": penalty, "G": self.generator_step(len(real))}
 
     def discriminator_step(self, real):
-        # D descends D(G(z)) - D(x) + lambda (|grad D(xhat)| - 1)^2; without the penalty, minus its estimate of W
-        fake = self.G.forward(self.noise(len(real)))[0]
+        # D descends D(G(z)) - D(x) + lambda (|grad D(xhat)| - 1)^2; loss: without it
+        fake, _ = self.G.forward(self.noise(len(real)))
         real_score, real_tape = self.D.forward(real)
         fake_score, fake_tape = self.D.forward(fake)
         loss, d_real, d_fake = losses.wasserstein_discriminator(real_score, fake_score)
-        self.D.backward(real_tape, d_real)
-        self.D.backward(fake_tape, d_fake)
-        weight, one_sided = self.settings.penalty, self.settings.one_sided
-        penalty = penalties.wgan_gp(self.D, real, fake, rng=self.rng, weight=weight, one_sided=one_sided)
+        self.D.accumulate(real_tape, d_real)  # into D
+        self.D.accumulate(fake_tape, d_fake)
+        options = {"weight": self.settings.penalty, "one_sided": self.settings.one_sided}
+        penalty = penalties.wgan_gp(self.D, real, fake, rng=self.rng, **options)  # into D, too
         self.opt_D.step()
         return loss, penalty
 
@@ -87,12 +80,38 @@ class WGANGP(training.Model):
         fake, G_tape = self.G.forward(self.noise(n))
         score, D_tape = self.D.forward(fake)
         loss, d_score = losses.wasserstein_generator(score)
-        self.G.backward(G_tape, self.D.backward(D_tape, d_score, grads=False))
+        d_fake, _ = self.D.pull(D_tape, d_score)  # through D, not into D
+        self.G.accumulate(G_tape, d_fake)  # into G
         self.opt_G.step()
         return loss
 
     def generate(self, z):
         return self.G(z)
+
+
+def generator(settings, shape, rng, initialize=he):
+    """z (N, latent) -> 7 x 7 -> 14 x 14 -> pictures (N, 28, 28, C) in [-1, 1]."""
+    small, large = settings.width, 2 * settings.width
+    drawn = {"rng": rng, "initialize": initialize}
+    return Sequential(
+        Dense(settings.latent, 7 * 7 * large, **drawn),
+        Reshape(7, 7, large), BatchNorm(large), ReLU(),
+        ConvTranspose2d(large, small, 4, stride=2, padding=1, **drawn), BatchNorm(small), ReLU(),
+        ConvTranspose2d(small, shape[-1], 4, stride=2, padding=1, **drawn), Tanh(),
+    )  # fmt: skip
+
+
+def critic(settings, shape, rng):
+    """Pictures -> 14 x 14 -> 7 x 7 -> scores (N, 1).
+
+    No batch norm: the penalty is on each sample's own gradient.
+    """
+    small, large = settings.width, 2 * settings.width
+    return Sequential(
+        Conv2d(shape[-1], small, 4, stride=2, padding=1, rng=rng), LeakyReLU(0.2),
+        Conv2d(small, large, 4, stride=2, padding=1, rng=rng), LeakyReLU(0.2),
+        Flatten(), Dense(7 * 7 * large, 1, rng=rng),
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

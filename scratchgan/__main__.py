@@ -2,7 +2,7 @@
 
 import sys
 
-from scratchgan.errors import UserError
+from scratchgan.support.errors import UserError
 
 USAGE = """\
 usage: python -m scratchgan COMMAND [options]
@@ -27,11 +27,11 @@ def main(arguments=None):
         return 0
     try:
         if command == "doctor":
-            from scratchgan import doctor
+            from scratchgan.tools import doctor
 
             return doctor.main(rest)
         if command in ("gradcheck", "vectors", "verify"):
-            from scratchgan.gradcheck.command import COMMANDS
+            from scratchgan.vectors.command import COMMANDS
 
             return COMMANDS[command](rest)
         raise UserError(f"there is no command {command!r}: doctor, gradcheck, vectors or verify (see --help).")

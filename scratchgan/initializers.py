@@ -1,7 +1,7 @@
 """How weights start: each draws a float32 array of a shape from a generator on the host.
 
-The last two axes of a weight are (in, out), any before them a convolution's kernel; a layer with another layout
-hands over its weight in this one and exchanges the axes itself.
+The last two axes of a weight are (in, out), any before them a convolution's kernel; a layer with
+another layout hands over its weight in this one and exchanges the axes itself.
 """
 
 import math
@@ -17,7 +17,7 @@ def normal(shape, rng, std=0.02):
 
 
 def glorot(shape, rng):
-    """W ~ U(-a, a), a = sqrt(6 / (fan_in + fan_out)): keeps variance through tanh (Glorot & Bengio 2010, eq. 16)."""
+    """W ~ U(-a, a), a = sqrt(6 / (fan_in + fan_out)), for tanh (Glorot & Bengio 2010, eq. 16)."""
     fan_in, fan_out = fans(shape)
     bound = math.sqrt(6 / (fan_in + fan_out))
     return xp.to_device(rng.uniform(-bound, bound, shape), numpy.float32)
@@ -29,9 +29,10 @@ def he(shape, rng):
 
 
 def orthogonal(shape, rng, gain=1.0):
-    """W = gain Q, the columns (or rows, if fewer) of (kernel x in, out) orthonormal (Saxe et al. 2014, section 3).
+    """W = gain Q, the columns (or rows, if fewer) of Q orthonormal (Saxe et al. 2014, section 3).
 
-    Q is uniform over such matrices: QR of a normal matrix, with the signs of R's diagonal taken out (Mezzadri 2007).
+    Q, (kernel x in, out), is uniform over such matrices: QR of a normal matrix, with the signs of
+    R's diagonal taken out (Mezzadri 2007).
     """
     rows, columns = math.prod(shape[:-1]), shape[-1]
     a = rng.standard_normal((max(rows, columns), min(rows, columns)))
@@ -41,9 +42,9 @@ def orthogonal(shape, rng, gain=1.0):
 
 
 def fans(shape):
-    """Return (fan_in, fan_out) of a weight (*kernel, in, out): how many numbers each output (input) is linked to.
+    """Return (fan_in, fan_out), an output's inputs and an input's outputs, for (*kernel, in, out).
 
-    A stride is not counted, as it is not elsewhere: of a ConvTranspose's taps an output sees 1 in stride^axes.
+    A stride is not counted, though an output of a ConvTranspose sees 1 tap in stride^axes.
     """
     kernel = math.prod(shape[:-2])
     return kernel * shape[-2], kernel * shape[-1]

@@ -1,9 +1,10 @@
-"""What the players of a GAN minimise: one function per objective, which returns its value and its gradients.
+"""What the players of a GAN minimise: a function per objective returns its value and its gradients.
 
-Scores are logits: D(x) = sigmoid(logit), and no network ends with that sigmoid. Every function takes the mean over
-all elements, is safe for logits of any size, and leaves its value on the device (a 0-d array).
-For a discriminator: loss, d_real, d_fake = f(real_logits, fake_logits). For a generator: loss, d_fake = f(fake_logits);
-a relativistic generator's loss looks at the real logits too, and so has the form of a discriminator's.
+Scores are logits: D(x) = sigmoid(logit), and no network ends with that sigmoid. Every function
+takes the mean over all elements, is safe for logits of any size, and leaves its value on the
+device (a 0-d array). For a discriminator: loss, d_real, d_fake = f(real_logits, fake_logits).
+For a generator: loss, d_fake = f(fake_logits). A relativistic generator's loss looks at the real
+logits too, and so has the form of a discriminator's.
 """
 
 import math
@@ -11,17 +12,17 @@ import math
 import numpy
 
 from scratchgan import xp
-from scratchgan.layers.base import check
-from scratchgan.layers.pointwise import log_softmax, sigmoid, softplus
+from scratchgan.layers import functions
+from scratchgan.layers.base import check, check_labels
 
-# ---- the game of Goodfellow et al. 2014 ------------------------------------------------------------------
+# ---- the game of Goodfellow et al. 2014 ----------------------------------------------------------
 
 
 def minimax_discriminator(real_logits, fake_logits, *, real_target=1.0):
-    """D ascends E log D(x) + E log(1 - D(G(z))) (Goodfellow et al. 2014, eq. 1); the loss is the negative of that.
+    """D ascends E log D(x) + E log(1 - D(G(z))) (Goodfellow et al. 2014, eq. 1).
 
-    real_target below 1 (0.9, say) is one-sided label smoothing (Salimans et al. 2016, section 3.4): D is asked for
-    that probability on real samples. The target for fake samples stays 0: any other would reward G for its mistakes.
+    The loss is its negative. real_target below 1, say 0.9, is one-sided label smoothing (Salimans
+    et al. 2016, section 3.4). The target for fakes stays 0: any other rewards G for its mistakes.
     """
     real_loss, d_real = binary_cross_entropy(real_logits, real_target)
     fake_loss, d_fake = binary_cross_entropy(fake_logits, 0.0)
@@ -31,10 +32,10 @@ def minimax_discriminator(real_logits, fake_logits, *, real_target=1.0):
 def minimax_generator(fake_logits):
     """G descends E log(1 - D(G(z))) (Goodfellow et al. 2014, eq. 1).
 
-    d/dlogit = -D(G(z)): where D is sure of a fake, the gradient vanishes. This is the saturating loss.
+    d/dlogit = -D(G(z)) vanishes where D is sure of a fake: this is the saturating loss.
     """
     n = count("minimax_generator", fake_logits)
-    return -softplus(fake_logits).mean(), sigmoid(fake_logits) * (-1 / n)
+    return -functions.softplus(fake_logits).mean(), functions.sigmoid(fake_logits) * (-1 / n)
 
 
 def nonsaturating_discriminator(real_logits, fake_logits, *, real_target=1.0):
@@ -43,34 +44,36 @@ def nonsaturating_discriminator(real_logits, fake_logits, *, real_target=1.0):
 
 
 def nonsaturating_generator(fake_logits):
-    """G ascends E log D(G(z)) (Goodfellow et al. 2014, section 3); the loss is the negative of that.
+    """G ascends E log D(G(z)) (Goodfellow et al. 2014, section 3); the loss is its negative.
 
     d/dlogit = -(1 - D(G(z))): the gradient is largest where D is sure of a fake.
     """
     return binary_cross_entropy(fake_logits, 1.0)
 
 
-# ---- other distances -------------------------------------------------------------------------------------
+# ---- other distances -----------------------------------------------------------------------------
 
 
 def least_squares_discriminator(real_logits, fake_logits, *, real_target=1.0, fake_target=0.0):
-    """D descends 1/2 E (D(x) - b)^2 + 1/2 E (D(G(z)) - a)^2 (Mao et al. 2017, eq. 2), b and a the two targets."""
+    """D descends 1/2 E (D(x) - b)^2 + 1/2 E (D(G(z)) - a)^2 (Mao et al. 2017, eq. 2)."""
     n_real, n_fake = count("least_squares", real_logits), count("least_squares", fake_logits)
     real, fake = real_logits - as_number(real_target), fake_logits - as_number(fake_target)
-    return 0.5 * (real * real).mean() + 0.5 * (fake * fake).mean(), real * (1 / n_real), fake * (1 / n_fake)
+    loss = 0.5 * (real * real).mean() + 0.5 * (fake * fake).mean()
+    return loss, real * (1 / n_real), fake * (1 / n_fake)
 
 
 def least_squares_generator(fake_logits, *, target=1.0):
-    """G descends 1/2 E (D(G(z)) - c)^2 (Mao et al. 2017, eq. 2), c the target: what G wants D to say."""
+    """G descends 1/2 E (D(G(z)) - c)^2, c what G wants D to say (Mao et al. 2017, eq. 2)."""
     n = count("least_squares_generator", fake_logits)
     fake = fake_logits - as_number(target)
     return 0.5 * (fake * fake).mean(), fake * (1 / n)
 
 
 def wasserstein_discriminator(real_logits, fake_logits):
-    """The critic ascends E f(x) - E f(G(z)) (Arjovsky et al. 2017, eq. 3); the loss is the negative of that.
+    """The critic ascends E f(x) - E f(G(z)) (Arjovsky et al. 2017, eq. 3).
 
-    It estimates a distance only if something keeps f Lipschitz: clipping, a penalty, a normalisation.
+    The loss is its negative. It estimates a distance only if something keeps f Lipschitz:
+    clipping, a penalty, a normalisation.
     """
     n_real, n_fake = count("wasserstein", real_logits), count("wasserstein", fake_logits)
     d_real, d_fake = xp.full_like(real_logits, -1 / n_real), xp.full_like(fake_logits, 1 / n_fake)
@@ -78,32 +81,36 @@ def wasserstein_discriminator(real_logits, fake_logits):
 
 
 def wasserstein_generator(fake_logits):
-    """G ascends E f(G(z)) (Arjovsky et al. 2017, algorithm 1); the loss is the negative of that."""
+    """G ascends E f(G(z)) (Arjovsky et al. 2017, algorithm 1); the loss is its negative."""
     n = count("wasserstein_generator", fake_logits)
     return -fake_logits.mean(), xp.full_like(fake_logits, -1 / n)
 
 
 def hinge_discriminator(real_logits, fake_logits):
-    """D descends E max(0, 1 - D(x)) + E max(0, 1 + D(G(z))) (Lim & Ye 2017; Miyato et al. 2018, eq. 16)."""
+    """D descends E max(0, 1 - D(x)) + E max(0, 1 + D(G(z))) (Miyato et al. 2018, eq. 16).
+
+    The hinge loss of a GAN is due to Lim & Ye 2017, too.
+    """
     real_loss, d_real = hinge(real_logits, 1)
     fake_loss, d_fake = hinge(fake_logits, -1)
     return real_loss + fake_loss, d_real, d_fake
 
 
 def hinge_generator(fake_logits):
-    """G ascends E D(G(z)) (Miyato et al. 2018, eq. 17): the same as `wasserstein_generator`."""
+    """G ascends E D(G(z)), as in `wasserstein_generator` (Miyato et al. 2018, eq. 17)."""
     return wasserstein_generator(fake_logits)
 
 
-# ---- relativistic: is this sample more real than that one? (Jolicoeur-Martineau 2019) --------------------
+# ---- relativistic: is this sample more real than that one? (Jolicoeur-Martineau 2019) ------------
 #
-# With C(x) the logit of x, only differences C(x) - C(G(z)) count: a number added to all logits changes nothing. G's
-# loss is D's with the roles of real and fake exchanged. For G, training uses d_fake alone: real samples do not
-# depend on G, so that d_real has nowhere to go; it is returned because it is half of the gradient.
+# With C(x) the logit of x, only differences C(x) - C(G(z)) count: a number added to all logits
+# changes nothing. G's loss is D's with real and fake exchanged. For G, training uses d_fake alone,
+# since real samples do not depend on G; d_real is returned because it is half of the gradient.
+# Pairs (RSGAN) and averages (RaSGAN) are from section 4, RaHingeGAN is from the appendix.
 
 
 def relativistic_discriminator(real_logits, fake_logits):
-    """D descends -E log sigmoid(C(x) - C(G(z))), over pairs of a real and a fake sample (RSGAN, section 4).
+    """D descends -E log sigmoid(C(x) - C(G(z))), over pairs of samples (RSGAN).
 
     Logits of equal shapes: the pairs are the elements that share an index.
     """
@@ -112,27 +119,27 @@ def relativistic_discriminator(real_logits, fake_logits):
 
 
 def relativistic_generator(real_logits, fake_logits):
-    """G descends -E log sigmoid(C(G(z)) - C(x)), over pairs (RSGAN, section 4); return loss, d_real, d_fake."""
+    """G descends -E log sigmoid(C(G(z)) - C(x)), over pairs; return loss, d_real, d_fake."""
     loss, d_real = binary_cross_entropy(differences("relativistic", real_logits, fake_logits), 0.0)
     return loss, d_real, -d_real
 
 
 def relativistic_average_discriminator(real_logits, fake_logits):
-    """D descends -E log sigmoid(C(x) - E C(G(z))) - E log(1 - sigmoid(C(G(z)) - E C(x))) (RaSGAN, section 4).
+    """D descends -E log sigmoid(C(x) - E C(G(z))) - E log(1 - sigmoid(C(G(z)) - E C(x))).
 
-    Each inner E is the mean over all elements of the batch, so that the two batches may differ in size.
+    RaSGAN. Each inner E is the mean over all elements of its batch; batches may differ in size.
     """
     return against_average(minimax_discriminator, real_logits, fake_logits)
 
 
 def relativistic_average_generator(real_logits, fake_logits):
-    """G descends -E log sigmoid(C(G(z)) - E C(x)) - E log(1 - sigmoid(C(x) - E C(G(z)))) (RaSGAN, section 4)."""
+    """G descends -E log sigmoid(C(G(z)) - E C(x)) - E log(1 - sigmoid(C(x) - E C(G(z))))."""
     loss, d_fake, d_real = against_average(minimax_discriminator, fake_logits, real_logits)
     return loss, d_real, d_fake
 
 
 def relativistic_hinge_discriminator(real_logits, fake_logits):
-    """D descends E max(0, 1 - (C(x) - C(G(z)))), over pairs: `relativistic_discriminator` with a hinge."""
+    """D descends E max(0, 1 - (C(x) - C(G(z)))), over pairs: RSGAN with a hinge."""
     loss, d_real = hinge(differences("relativistic_hinge", real_logits, fake_logits), 1)
     return loss, d_real, -d_real
 
@@ -144,72 +151,66 @@ def relativistic_hinge_generator(real_logits, fake_logits):
 
 
 def relativistic_average_hinge_discriminator(real_logits, fake_logits):
-    """D descends E max(0, 1 - (C(x) - E C(G(z)))) + E max(0, 1 + (C(G(z)) - E C(x))) (RaHingeGAN, appendix)."""
+    """D descends E max(0, 1 - (C(x) - E C(G(z)))) + E max(0, 1 + (C(G(z)) - E C(x)))."""
     return against_average(hinge_discriminator, real_logits, fake_logits)
 
 
 def relativistic_average_hinge_generator(real_logits, fake_logits):
-    """G descends E max(0, 1 - (C(G(z)) - E C(x))) + E max(0, 1 + (C(x) - E C(G(z)))) (RaHingeGAN, appendix)."""
+    """G descends E max(0, 1 - (C(G(z)) - E C(x))) + E max(0, 1 + (C(x) - E C(G(z))))."""
     loss, d_fake, d_real = against_average(hinge_discriminator, fake_logits, real_logits)
     return loss, d_real, d_fake
 
 
 def differences(name, real_logits, fake_logits):
-    """Return real_logits - fake_logits; raise ValueError unless each real logit has its fake one."""
+    """Return real_logits - fake_logits; raise ValueError unless each real has its fake."""
     count(name, real_logits)
     check(name, "fake_logits", fake_logits, dtype=real_logits.dtype)
     if real_logits.shape != fake_logits.shape:
         shapes = f"real_logits {real_logits.shape} and fake_logits {fake_logits.shape}"
-        raise ValueError(f"{name}: {shapes} are no pairs: give equal shapes, or take relativistic_average")
+        raise ValueError(f"{name}: {shapes} are no pairs: take relativistic_average")
     return real_logits - fake_logits
 
 
 def against_average(discriminator, a, b):
-    """Apply a loss (of D, for a = real, b = fake) to a - mean b and b - mean a; return it and d_a, d_b."""
+    """Apply a loss of D to a - mean b (real) and b - mean a (fake); return loss, d_a, d_b."""
     n_a, n_b = count("relativistic_average", a), count("relativistic_average", b)
     check("relativistic_average", "logits", b, dtype=a.dtype)
     loss, d_a, d_b = discriminator(a - b.mean(), b - a.mean())
-    return loss, d_a - d_b.sum() * (1 / n_a), d_b - d_a.sum() * (1 / n_b)  # each mean passes its gradient on
+    # Each mean passes its gradient on.
+    return loss, d_a - d_b.sum() * (1 / n_a), d_b - d_a.sum() * (1 / n_b)
 
 
-# ---- parts of other objectives: loss, gradient = f(x, target) --------------------------------------------
+# ---- parts of other objectives: loss, gradient = f(x, target) ------------------------------------
 
 
 def binary_cross_entropy(logits, targets):
-    """-E [t log p + (1 - t) log(1 - p)], p = sigmoid(logit), t in [0, 1]: a number, or an array like the logits.
+    """-E [t log p + (1 - t) log(1 - p)], p = sigmoid(logit), t in [0, 1]: a number, or as logits.
 
-    -log p = softplus(-logit) and -log(1 - p) = softplus(logit), so no logarithm of 0 is ever taken.
+    -log p = softplus(-logit) and -log(1 - p) = softplus(logit): no logarithm of 0 is ever taken.
     """
     targets = as_number(targets)
     n = count("binary_cross_entropy", logits, targets)
-    loss = targets * softplus(-logits) + (1 - targets) * softplus(logits)
-    return loss.mean(), (sigmoid(logits) - targets) * (1 / n)
+    loss = targets * functions.softplus(-logits) + (1 - targets) * functions.softplus(logits)
+    return loss.mean(), (functions.sigmoid(logits) - targets) * (1 / n)
 
 
 def hinge(logits, sign):
-    """E max(0, 1 - sign logit), with sign 1 or -1: no gradient once the logit is beyond 1, or -1."""
+    """E max(0, 1 - sign logit), sign 1 or -1: no gradient once the logit is beyond 1, or -1."""
     n = count("hinge", logits)
     short = 1 - sign * logits  # by how much the logit falls short of the margin
     return xp.maximum(short, 0).mean(), (short > 0).astype(logits.dtype) * (-sign / n)
 
 
 def softmax_cross_entropy(logits, labels):
-    """-E log softmax(logits)[label], for logits (N, ..., K) and integer labels (N, ...) from 0 to K - 1.
+    """-E log softmax(logits)[label], for logits (N, ..., K) and integers (N, ...) from 0 to K - 1.
 
     Takes logits: a softmax before it would be a softmax taken twice.
     """
     count("softmax_cross_entropy", logits)
-    if not isinstance(labels, xp.ndarray) or labels.dtype.kind not in "iu" or labels.shape != logits.shape[:-1]:
-        got = f"{labels.dtype} of shape {labels.shape}" if isinstance(labels, xp.ndarray) else type(labels).__name__
-        wanted = f"integers of shape {logits.shape[:-1]} for logits of shape {logits.shape}"
-        raise ValueError(f"softmax_cross_entropy: labels are {got}, wanted {wanted}")
     classes = logits.shape[-1]
-    # The bounds are looked at on the CPU only: on a GPU the look would wait for the device.
-    if not xp.on_gpu() and not 0 <= labels.min() <= labels.max() < classes:
-        found = f"{labels.min()} to {labels.max()}"
-        raise ValueError(f"softmax_cross_entropy: labels are {found}, wanted 0 to {classes - 1}")
+    check_labels("softmax_cross_entropy", "labels", labels, classes, logits.shape[:-1])
     one_hot = (labels[..., None] == xp.arange(classes)).astype(logits.dtype)
-    log_p = log_softmax(logits)
+    log_p = functions.log_softmax(logits)
     n = labels.size
     return (log_p * one_hot).sum() * (-1 / n), (xp.exp(log_p) - one_hot) * (1 / n)
 
@@ -230,24 +231,24 @@ def l2(x, target):
     return (difference * difference).mean(), difference * (2 / n)
 
 
-# ---- what else D can be asked: which code made a sample, which class it is, how it looks from inside ------
+# ---- what else D can be asked: code, class, features ---------------------------------------------
 
 
 def categorical_information(logits, labels):
-    """-I, with I = H(c) + E log softmax(logits)[c] for codes c that are uniform over the K classes: H(c) = log K.
+    """-I, with I = H(c) + E log softmax(logits)[c] for uniform codes c in K classes: H(c) = log K.
 
-    I is at most the mutual information of code and sample, in nats, and so at most log K (Chen et al. 2016, eq. 5).
-    logits: (N, K), Q's for samples that G made from the codes `labels`, (N,).
+    I is at most the mutual information of code and sample, in nats, and so at most log K (Chen et
+    al. 2016, eq. 5). logits: (N, K), Q's for samples that G made from the codes `labels`, (N,).
     """
     loss, d_logits = softmax_cross_entropy(logits, labels)
     return loss - math.log(logits.shape[-1]), d_logits
 
 
 def gaussian_information(mean, log_std, code):
-    """-I, with I = H(c) + E log N(c; mean, std^2), for codes c that are uniform on [-1, 1]: H(c) = log 2 each.
+    """-I, with I = H(c) + E log N(c; mean, std^2) for codes c uniform on [-1, 1]: H(c) = log 2.
 
-    mean, log_std, code: (N, codes). The sum over codes and the mean over N; return -I, d_mean, d_log_std. For codes of
-    another distribution H(c) is another one. A log_std below -5 counts as -5: no code is told more exactly than that.
+    mean, log_std, code: (N, codes); the sum over codes, the mean over N; -I, d_mean, d_log_std are
+    returned. A log_std below -5 counts as -5: no code is told more exactly.
     """
     count("gaussian_information", mean, code)
     check("gaussian_information", "log_std", log_std, mean.shape, mean.dtype)
@@ -263,25 +264,26 @@ def gaussian_information(mean, log_std, code):
 def realness(logits):
     """Return log sum_k exp(logit_k), (N, 1), and its gradient by the logits, softmax, (N, K).
 
-    K logits stand for K + 1 classes if the logit of the last, "fake", is always 0. Then D(x) = Z / (Z + 1), with Z the
-    sum of the K exponentials: the logit of "not fake" is log Z (Salimans et al. 2016, section 5).
+    K logits stand for K + 1 classes if "fake" always has the logit 0. Then D(x) = Z / (Z + 1), Z
+    the sum of K exponentials: "not fake" has the logit log Z (Salimans et al. 2016, section 5).
     """
     count("realness", logits)
     if logits.ndim != 2:
         raise ValueError(f"realness: logits have shape {logits.shape}, wanted (N, K)")
-    log_p = log_softmax(logits)
+    log_p = functions.log_softmax(logits)
     return logits[:, :1] - log_p[:, :1], xp.exp(log_p)
 
 
 def semi_supervised_discriminator(labelled_logits, labels, real_logits, fake_logits):
-    """D descends -E log p(y | x, not fake) - 1/2 E log D(x) - 1/2 E log(1 - D(G(z))) (Salimans et al. 2016, section 5).
+    """D descends -E log p(y | x, not fake) - 1/2 E log D(x) - 1/2 E log(1 - D(G(z))).
 
-    K logits for each of three batches: with labels, without, and of G's samples. Return the loss, then d_labelled,
-    d_real, d_fake. Each half of the unsupervised part weighs as much as in the authors' code.
+    K logits for each of three batches, with labels, without, of G's samples (Salimans et al. 2016,
+    section 5). Return loss, d_labelled, d_real, d_fake. The halves are as in the authors' code.
     """
     classes = [logits.shape[-1] for logits in (labelled_logits, real_logits, fake_logits)]
     if len(set(classes)) > 1:
-        raise ValueError(f"semi_supervised_discriminator: logits of {classes} classes, wanted one K for all")
+        name = "semi_supervised_discriminator"
+        raise ValueError(f"{name}: logits of {classes} classes, wanted one K for all")
     supervised, d_labelled = softmax_cross_entropy(labelled_logits, labels)
     (real, real_softmax), (fake, fake_softmax) = realness(real_logits), realness(fake_logits)
     unsupervised, d_real, d_fake = minimax_discriminator(real, fake)
@@ -290,22 +292,25 @@ def semi_supervised_discriminator(labelled_logits, labels, real_logits, fake_log
 
 
 def feature_matching(real_features, fake_features):
-    """G descends |E f(x) - E f(G(z))|^2, f the activations of a layer of D (Salimans et al. 2016, section 3.1).
+    """G descends |E f(x) - E f(G(z))|^2, f a layer of D (Salimans et al. 2016, section 3.1).
 
-    The means are over the batch, the square over features, (N, F); batches may differ in size. Return the loss and the
-    gradient by the fake features.
+    The means are over the batch, the square over features, (N, F); batches may differ in size.
+    Return the loss and the gradient by the fake features.
     """
     count("feature_matching", real_features)
     check("feature_matching", "fake_features", fake_features, dtype=real_features.dtype)
-    if real_features.ndim != 2 or real_features.shape[1:] != fake_features.shape[1:] or not len(fake_features):
+    alike = real_features.ndim == 2 and real_features.shape[1:] == fake_features.shape[1:]
+    if not alike or len(fake_features) == 0:
         shapes = f"{real_features.shape} and {fake_features.shape}"
-        raise ValueError(f"feature_matching: features have shapes {shapes}, wanted (N, F) and (M, F)")
+        wanted = "(N, F) and (M, F)"
+        raise ValueError(f"feature_matching: features have shapes {shapes}, wanted {wanted}")
     gap = fake_features.mean(0) - real_features.mean(0)  # (F,)
-    return (gap * gap).sum(), xp.broadcast_to(gap * (2 / len(fake_features)), fake_features.shape) * 1
+    d_fake = xp.broadcast_to(gap * (2 / len(fake_features)), fake_features.shape) * 1
+    return (gap * gap).sum(), d_fake
 
 
 def as_number(target):
-    """Return a NumPy number as Python's own: a np.float64 would widen float32. What is no number stays as it is."""
+    """Return a NumPy number as Python's own: a np.float64 would widen float32. All else stays."""
     return target.item() if isinstance(target, numpy.generic) else target
 
 
@@ -313,7 +318,8 @@ def count(name, x, target=0.0):
     """Return over how many elements a loss takes its mean, once x and target are fit for it."""
     check(name, "the input", x)
     if x.size == 0:
-        raise ValueError(f"{name}: the input is empty, of shape {x.shape}: there is no mean over no samples")
-    if not isinstance(target, float | int):
-        check(name, "the target", target, x.shape, x.dtype)  # else (N,) and (N, 1) would broadcast to (N, N)
+        raise ValueError(f"{name}: the input is empty, of shape {x.shape}: there is no mean")
+    if not isinstance(target, float | int):  # (N,) and (N, 1) would broadcast to (N, N)
+        check(name, "the target", target, x.shape, x.dtype)
+
     return x.size

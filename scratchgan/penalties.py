@@ -1,8 +1,8 @@
-"""What can be asked of a critic's gradient g at its inputs: WGAN-GP and its kin; and of weights: orthogonality.
+"""What can be asked of a critic's gradient g at its inputs, WGAN-GP and its kin; and of weights.
 
-Each function takes a penalty that depends on g = d D(x) / dx, sample by sample, adds the penalty's gradient to the
-grads of D's Params, and returns its value. That is a derivative of a derivative: `docs/second-order.md` derives it.
-Scores are logits: a penalty behind a sigmoid would vanish wherever D is sure.
+Each function takes a penalty that depends on g = d D(x) / dx, sample by sample, adds the penalty's
+gradient to the grads of D's Params, and returns its value. docs/second-order.md derives this
+derivative of a derivative. Scores are logits: behind a sigmoid a penalty vanishes where D is sure.
 """
 
 from scratchgan import xp
@@ -11,37 +11,42 @@ TINY = 1e-12  # below every norm that matters, above 0
 
 
 def penalize_gradient(D, x, penalty, *, batch_statistics=False):
-    """Add to the grad of every Param of D the gradient of a penalty on g, the gradient of D at x; return its value.
+    """Add the gradient of a penalty on g, D's gradient at x, to the grads of D; return its value.
 
         g_n = d D(x_n) / dx_n;   value, v = penalty(g);   d value / d theta = <v, d g / d theta>
 
-    x: (N, ...); g and v have its shape; a score of several numbers per sample counts as their sum. Exact for every
-    network. Raises ValueError where D holds a layer that computes with batch statistics: there g_n is not the gradient
-    of sample n's score alone, and a penalty per sample loses its meaning (Gulrajani et al. 2017, section 4).
-    batch_statistics=True insists: g is then the gradient of the sum of all scores, and its derivative is as exact.
+    x: (N, ...); g and v have its shape; a score of several numbers per sample counts as their sum.
+    For a D that is told labels, x is the pair (x, labels), and g the gradient with respect to x.
+    Exact for every network. Raises ValueError where D holds a layer that computes with batch
+    statistics: there g_n is not the gradient of sample n's score alone, and a penalty per sample
+    loses its meaning (Gulrajani et al. 2017, section 4). batch_statistics=True insists: g is then
+    the gradient of the sum of all scores, and its derivative is as exact.
     """
     if not batch_statistics:
         demand_separate_samples(D)
     score, tape = D.forward(x)
-    ones = xp.ones_like(score)
-    g = D.backward(tape, ones, grads=False)  # the gradient of D at x
-    value, v = penalty(g)  # the penalty, and its gradient with respect to g
-    D.double_backward(tape, ones, v)  # adds d value / d theta
+    g, kept = D.pull(tape, xp.ones_like(score))  # the gradient of D at x
+    if not isinstance(x, tuple):
+        value, v = penalty(g)  # the penalty, and its gradient with respect to g
+    else:
+        value, v = penalty(g[0])
+        v = (v, *[None] * (len(x) - 1))  # no gradient at the labels, no penalty on it
+    D.double_backward(tape, kept, v)  # adds d value / d theta
     return value
 
 
 def demand_separate_samples(D):
-    """Raise ValueError if a layer of D makes the score of a sample depend on the other samples of its batch."""
+    """Raise ValueError if a layer of D makes a sample's score depend on the rest of its batch."""
     for path, layer in D.named_layers():
         if layer.mixes_samples:
             raise ValueError(
-                f"{layer!r} (layer {path!r} of the critic) mixes the samples of a batch, so the gradient at a sample "
-                "is not its own: take LayerNorm, GroupNorm or no normalisation in a critic with a gradient penalty, "
-                "or insist with batch_statistics=True"
+                f"{layer!r} (layer {path!r} of the critic) mixes the samples of a batch, so the "
+                "gradient at a sample is not its own: take LayerNorm or GroupNorm in a critic with "
+                "a gradient penalty, or insist with batch_statistics=True"
             )
 
 
-# ---- penalties as functions of g: value, d value / d g ---------------------------------------------------
+# ---- penalties as functions of g: value, d value / d g -------------------------------------------
 
 
 def squared_norm(g):
@@ -50,8 +55,9 @@ def squared_norm(g):
 
 
 def norm_distance(g, target=1.0, *, one_sided=False):
-    """E (|g_n| - target)^2; one-sided: E max(0, |g_n| - target)^2. At |g_n| = 0 its derivative is taken to be 0."""
-    norm = xp.sqrt((g * g).reshape(len(g), -1).sum(1)).reshape(-1, *[1] * (g.ndim - 1))  # (N, 1, ...)
+    """E (|g_n| - target)^2; one-sided: E max(0, |g_n| - target)^2. At |g_n| = 0 its slope is 0."""
+    norm = xp.sqrt((g * g).reshape(len(g), -1).sum(1))
+    norm = norm.reshape(-1, *[1] * (g.ndim - 1))  # (N, 1, ...)
     distance = norm - float(target)
     if one_sided:
         distance = xp.maximum(distance, 0)
@@ -59,75 +65,87 @@ def norm_distance(g, target=1.0, *, one_sided=False):
 
 
 def scaled(weight, value, v):
-    """Return a penalty and its gradient, times a weight (as a Python number: a NumPy one would widen float32)."""
+    """Return a penalty and its gradient, times a weight (as NumPy's it would widen float32)."""
     return float(weight) * value, float(weight) * v
 
 
-# ---- where the gradient is taken -------------------------------------------------------------------------
+# ---- where the gradient is taken -----------------------------------------------------------------
 
 
 def interpolate(real, fake, rng):
-    """Return t x + (1 - t) G(z), with one t ~ U(0, 1) for each sample (Gulrajani et al. 2017, algorithm 1)."""
+    """Return t x + (1 - t) G(z), a t ~ U(0, 1) for each sample (Gulrajani et al. 2017)."""
     if real.shape != fake.shape:
-        raise ValueError(f"interpolate: real is {real.shape} and fake {fake.shape}: wanted pairs of one shape")
+        shapes = f"real is {real.shape} and fake {fake.shape}"
+        raise ValueError(f"interpolate: {shapes}: wanted pairs of one shape")
     t = rng.random((len(real), *[1] * (real.ndim - 1)))  # (N, 1, ...)
     return fake + xp.to_device(t, dtype=real.dtype) * (real - fake)
 
 
 def perturb(real, rng, scale=0.5):
-    """Return x + delta, delta ~ N(0, (scale s)^2), s the spread of all numbers in x (Kodali et al. 2017).
+    """Return x + delta, delta ~ N(0, (scale s)^2), s the spread of all of x (Kodali et al. 2017).
 
-    The paper's c is a variance for pixels from 0 to 255; the scale in units of s is that of the authors' code, whose
-    noise is uniform, and not centred.
+    The paper's c is a variance for pixels from 0 to 255; the scale in units of s is from the
+    authors' code, whose noise is uniform, and not centred.
     """
     delta = xp.to_device(rng.standard_normal(real.shape), dtype=real.dtype)
     return real + float(scale) * real.std() * delta
 
 
-# ---- penalties of the literature -------------------------------------------------------------------------
+# ---- penalties of the literature: for a D that is told labels, they are asked with them ----------
 
 
-def wgan_gp(D, real, fake, *, rng, weight=10.0, target=1.0, one_sided=False, batch_statistics=False):
+def told(x, labels):
+    """Return what D is asked about: x, or the pair (x, labels)."""
+    return x if labels is None else (x, labels)
+
+
+def wgan_gp(
+    D, real, fake, *, rng, weight=10.0, target=1.0, one_sided=False,
+    labels=None, batch_statistics=False,
+):  # fmt: skip
     """weight E (|g| - target)^2 between real and fake samples (Gulrajani et al. 2017, eq. 3)."""
     x = interpolate(real, fake, rng)
     penalty = lambda g: scaled(weight, *norm_distance(g, target, one_sided=one_sided))
-    return penalize_gradient(D, x, penalty, batch_statistics=batch_statistics)
+    return penalize_gradient(D, told(x, labels), penalty, batch_statistics=batch_statistics)
 
 
-def lipschitz_penalty(D, real, fake, *, rng, weight=10.0, batch_statistics=False):
-    """weight E max(0, |g| - 1)^2 between real and fake samples: a slope below 1 is free (Petzka et al. 2018)."""
-    return wgan_gp(D, real, fake, rng=rng, weight=weight, one_sided=True, batch_statistics=batch_statistics)
+def lipschitz_penalty(D, real, fake, *, rng, weight=10.0, labels=None, batch_statistics=False):
+    """weight E max(0, |g| - 1)^2 between real and fake samples (Petzka et al. 2018)."""
+    options = {"labels": labels, "batch_statistics": batch_statistics}
+    return wgan_gp(D, real, fake, rng=rng, weight=weight, one_sided=True, **options)
 
 
-def dragan(D, real, *, rng, weight=10.0, target=1.0, scale=0.5, batch_statistics=False):
+def dragan(
+    D, real, *, rng, weight=10.0, target=1.0, scale=0.5, labels=None, batch_statistics=False
+):
     """weight E (|g| - target)^2 around real samples (Kodali et al. 2017)."""
     x = perturb(real, rng, scale)
     penalty = lambda g: scaled(weight, *norm_distance(g, target))
-    return penalize_gradient(D, x, penalty, batch_statistics=batch_statistics)
+    return penalize_gradient(D, told(x, labels), penalty, batch_statistics=batch_statistics)
 
 
-def r1(D, real, *, weight=10.0, batch_statistics=False):
-    """weight / 2 E |g|^2 at real samples (Mescheder et al. 2018, eq. 9; there the weight is gamma)."""
+def r1(D, real, *, weight=10.0, labels=None, batch_statistics=False):
+    """weight / 2 E |g|^2 at real samples (Mescheder et al. 2018, eq. 9: weight is gamma)."""
     penalty = lambda g: scaled(0.5 * weight, *squared_norm(g))
-    return penalize_gradient(D, real, penalty, batch_statistics=batch_statistics)
+    return penalize_gradient(D, told(real, labels), penalty, batch_statistics=batch_statistics)
 
 
-def r2(D, fake, *, weight=10.0, batch_statistics=False):
+def r2(D, fake, *, weight=10.0, labels=None, batch_statistics=False):
     """weight / 2 E |g|^2 at generated samples (Mescheder et al. 2018, eq. 10)."""
-    return r1(D, fake, weight=weight, batch_statistics=batch_statistics)
+    return r1(D, fake, weight=weight, labels=labels, batch_statistics=batch_statistics)
 
 
-def zero_centered(D, real, fake, *, rng, weight=10.0, batch_statistics=False):
+def zero_centered(D, real, fake, *, rng, weight=10.0, labels=None, batch_statistics=False):
     """weight E |g|^2 between real and fake samples (Thanh-Tung et al. 2019)."""
     x = interpolate(real, fake, rng)
     penalty = lambda g: scaled(weight, *squared_norm(g))
-    return penalize_gradient(D, x, penalty, batch_statistics=batch_statistics)
+    return penalize_gradient(D, told(x, labels), penalty, batch_statistics=batch_statistics)
 
 
 def lazily(step, every):
     """Return what to multiply a penalty's weight with at this step: `every` when it is due, else 0.
 
-    A penalty taken only every so many steps, so much stronger, has the same mean (Karras et al. 2020, appendix B):
+    Every so many steps, so much stronger, a penalty has the same mean (Karras et al. 2020, app. B):
 
         if lazily(step, 16):
             penalties.r1(D, real, weight=10 * lazily(step, 16))
@@ -137,15 +155,15 @@ def lazily(step, every):
     return every if step % every == 0 else 0
 
 
-# ---- of weights ------------------------------------------------------------------------------------------
+# ---- of weights ----------------------------------------------------------------------------------
 
 
 def orthogonal(net, *, weight=1e-4, diagonal=False):
-    """weight ||R||^2 for each W, R = M^T M without its diagonal, M = W as (inputs, outputs) (Brock et al. 2019, eq. 3).
+    """weight ||R||^2 for each W, R = M^T M without its diagonal (Brock et al. 2019, eq. 3).
 
-    Different outputs shall have orthogonal weights of any length; of a ConvTranspose, whose last axis they are, it is
-    the inputs. diagonal=True asks for length 1, too: R = M^T M - I
-    (Brock et al. 2017, there without the square). Its gradient, 4 weight M R, is added to the grads.
+    M = W as (inputs, outputs). Different outputs shall have orthogonal weights of any length; of a
+    ConvTranspose, the inputs. diagonal=True asks for length 1, too: R = M^T M - I (Brock et al.
+    2017, without the square). The gradient, 4 weight M R, is added to the grads.
     """
     total = 0.0
     for path, param in net.named_params().items():
@@ -157,3 +175,11 @@ def orthogonal(net, *, weight=1e-4, diagonal=False):
             param.accumulate((4 * weight * (M @ R)).reshape(param.value.shape))
             total = total + weight * (R * R).sum()
     return total
+
+
+def clip(net, limit):
+    """Clip every Param of a network to [-limit, limit] (Arjovsky et al. 2017, algorithm 1)."""
+    if not limit > 0:
+        raise ValueError(f"clip: limit is {limit}, wanted a number above 0")
+    for param in net.params():
+        xp.clip(param.value, -limit, limit, out=param.value)

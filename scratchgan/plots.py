@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from scratchgan.errors import UserError
-from scratchgan.files import replacing
+from scratchgan.support.errors import UserError
+from scratchgan.support.files import replacing
 
 # ---- pictures of samples ---------------------------------------------------------------------------------
 
@@ -125,7 +125,7 @@ def draw_curve(axes, name, steps, values):
 
 
 def trace(records, path):
-    """Draw the spread of activations and gradients layer by layer, from `inspect.trace`, as a PNG file.
+    """Draw the spread of activations and gradients layer by layer, from `look.trace`, as a PNG file.
 
     The input is at the top: activations are computed downwards, gradients upwards. An upright line is what one wants;
     one that leans to the left in its own direction vanishes, one that leans to the right explodes.

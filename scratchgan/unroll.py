@@ -1,63 +1,40 @@
-"""Unrolled GAN: a generator's gradient through the steps that the discriminator is about to take (Metz et al. 2017).
+"""Unrolled GAN: a generator's gradient through the next steps of D (Metz et al. 2017).
 
-docs/unrolled.md derives it. All it needs besides `backward` is how D's gradients vary when D's weights move along a
-direction v, which is the Hessian times v: `double_backward`, once each Param has its `direction`.
+docs/unrolled.md derives it. Beyond first-order code it needs how D's gradients vary when D's
+weights move along v: the Hessian times v. `moving` makes it of a network's `double_backward`.
 """
 
 import contextlib
 import math
 
 from scratchgan import xp
-from scratchgan.layers.base import Pointwise
-from scratchgan.layers.compose import Sequential
-from scratchgan.layers.pointwise import softplus
+from scratchgan.layers.activations import Surprise
+from scratchgan.layers.base import Layer, LinearMap, add, holds_params
+from scratchgan.layers.compose import Each, Fork, Sequential
+from scratchgan.layers.norm import Normalization
 from scratchgan.optim import SGD, Adam
 from scratchgan.param import Param
 
-
-class Surprise(Pointwise):
-    """y = -log sigmoid(x) for truth = 1, -log (1 - sigmoid(x)) for truth = -1: cross-entropy as the last layer.
-
-    y = softplus(-truth x), with f' = -truth (1 - exp(-y)) and f'' = (1 - exp(-y)) exp(-y). With its loss inside the
-    network, one `double_backward` knows how the loss bends.
-    """
-
-    def __init__(self, truth):
-        self.truth = truth
-
-    def __repr__(self):
-        return f"Surprise({self.truth})"
-
-    def f(self, x):
-        return softplus(-self.truth * x)
-
-    def derivative(self, y):
-        return self.truth * xp.expm1(-y)
-
-    def second_derivative(self, y):
-        return -xp.expm1(-y) * xp.exp(-y)
-
-
-# ---- the generator's gradient ----------------------------------------------------------------------------
+# ---- the generator's gradient --------------------------------------------------------------------
 
 
 def unrolled_generator(D, optimizer, real, fake, steps, *, saturating=False):
-    """Return G's loss and its gradient with respect to `fake`, after `steps` steps that D would take on this batch.
+    """Return G's loss and its gradient at `fake`, after `steps` steps of D on this batch.
 
-        theta_0 = theta,  theta_k+1 = theta_k - (a step of D's optimizer down its loss on real and fake)
-        G descends -E log D(fake; theta_K), or if `saturating` E log D(real; theta_K) + E log(1 - D(fake; theta_K))
+        theta_0 = theta,  theta_k+1 = theta_k - (a step of D's optimizer down its loss)
+        G descends -E log D(fake; theta_K), or if `saturating`
+                   E log D(real; theta_K) + E log(1 - D(fake; theta_K))
 
-    The gradient is the total one: `fake` acts through D's input and through every theta_k. optimizer: an Adam or SGD
-    of D's Params, without weight decay and Nesterov's momentum. D's weights and optimizer are left as they were; its
-    grads must be clear, as they are after any step, and are clear again.
-    Raises NotImplementedError for a Param whose motion `double_backward` does not follow, or another optimizer, and
-    ValueError for the optimizer of another network.
+    The gradient is the total one: `fake` acts through D's input and through every theta_k.
+    optimizer: an Adam or SGD of D's Params, without weight decay and Nesterov's momentum. D's
+    weights and optimizer are left as they were; its grads must be clear, as they are after any
+    step, and are clear again. Raises NotImplementedError for a Param whose motion `moving` does not
+    know, or another optimizer, and ValueError for the optimizer of another network.
     """
-    follow = follower(optimizer)
-    require_directions(D)
-    flat = optimizer.flat
+    follow, flat = follower(optimizer), optimizer.flat
     if any(param.flat is not flat for param in D.params()):
-        raise ValueError("unrolled_generator: the optimizer moves the Params of another network than D")
+        raise ValueError("unrolled_generator: the optimizer moves Params of another network than D")
+    moving(D, flat.cut(flat.value))  # raises here, before anything has moved
     real_side, fake_side = Sequential(D, Surprise(1)), Sequential(D, Surprise(-1))
     history = []
     with put_back(flat, history):
@@ -69,37 +46,42 @@ def unrolled_generator(D, optimizer, real, fake, steps, *, saturating=False):
         d_theta = take_grad(flat)
         for theta, passes, step in reversed(history):
             flat.value[...] = theta  # at last theta_0: D is back where it was
-            flat.move(follow.backward(step, d_theta))
-            bends = [net.double_backward(tape, dy, xp.zeros_like(x))[1] for net, x, tape, dy in passes]
+            direction = flat.cut(follow.backward(step, d_theta))
+            bends = [how_the_gradient_moves(*one, direction) for one in passes]
             d_fake = d_fake + bends[1]
             d_theta = d_theta + take_grad(flat)
-        flat.move(None)
     return loss, d_fake
 
 
 @contextlib.contextmanager
 def put_back(flat, history):
-    """Leave D's weights, directions and grads as they were, where something is raised on the way."""
+    """Leave D's weights and grads as they were, where something is raised on the way."""
     try:
         yield
     except BaseException:
         if history:
             flat.value[...] = history[0][0]
-        flat.move(None)
         flat.grad.fill(0)
         raise
 
 
 def descend(net, x):
-    """Add the gradient of the mean of net(x) to the grads; return what `double_backward` will need."""
+    """Add the gradient of the mean of net(x) to the grads; return what is needed to bend it."""
     y, tape = net.forward(x)
     dy = xp.full_like(y, 1 / y.size)
-    net.backward(tape, dy)
+    net.accumulate(tape, dy)
     return net, x, tape, dy
 
 
+def how_the_gradient_moves(net, x, tape, dy, direction):
+    """Return the bend at x, and add the bend at the weights to the grads, along a direction."""
+    _, kept = net.pull(tape, dy)
+    _, bend = moving(net, direction).double_backward(tape, kept, xp.zeros_like(x))
+    return bend
+
+
 def generator_loss(real_side, fake_side, real, fake, saturating):
-    """Return G's loss at D's present weights and its gradient with respect to fake; D's grads receive theirs."""
+    """Return G's loss at D's present weights and its gradient at fake; D's grads receive theirs."""
     sides = [(real_side, real, -1), (fake_side, fake, -1)] if saturating else [(real_side, fake, 1)]
     loss = 0
     for net, x, sign in sides:  # fake is last
@@ -116,17 +98,71 @@ def take_grad(flat):
     return grad
 
 
-def require_directions(net):
-    """Raise NotImplementedError unless `double_backward` follows every Param of a network along its direction."""
-    for path, layer in net.named_layers():
-        if not layer.passes_directions:
-            raise NotImplementedError(f"{path or 'the network'}, {layer!r}: double_backward does not ask all its parts")
-    for path, layer, _, param in net.attributes(Param):
-        if type(param) is not Param or not layer.follows_directions:
-            raise NotImplementedError(f"{path} of {layer!r}: double_backward does not follow it along a direction")
+# ---- weights that move ---------------------------------------------------------------------------
 
 
-# ---- a step of an optimizer as a layer: forward, and backward --------------------------------------------
+def moving(net, direction, path="the network"):
+    """Return a network for the tapes of `net` whose `double_backward` also moves the weights.
+
+    direction: {Param: array}. With ddx = 0, ddy is how y moves as the weights do; the bend and the
+    grads are how dx and dW move: the Hessian of <dy, y>, times the direction.
+    Raises NotImplementedError for a Param whose motion is not known here.
+    """
+    for container in (Sequential, Fork, Each):
+        if type(net).double_backward is container.double_backward:
+            parts = enumerate(net.layers)
+            moved = [moving(part, direction, f"{path}, {index}") for index, part in parts]
+            return container(*moved)
+    if not holds_params(net):
+        return net
+    own = [part for part in vars(net).values() if isinstance(part, Param)]
+    if all(type(param) is Param for param in own):
+        if type(net).double_backward is LinearMap.double_backward:
+            return MovingLinearMap(net, direction)
+        if type(net).double_backward is Normalization.double_backward:
+            return MovingNormalization(net, direction)
+    raise NotImplementedError(f"{path}, {net!r}: it is not known how it moves as its weights do")
+
+
+class Moving(Layer):
+    """A layer whose weights move along a direction, while `double_backward` looks."""
+
+    def __init__(self, layer, direction):
+        self.layer, self.direction = layer, direction
+
+    def __repr__(self):
+        return f"Moving({self.layer!r})"
+
+    def backward(self, tape, dy):
+        return self.layer.backward(tape, dy)
+
+
+class MovingLinearMap(Moving):
+    """y = A(W, x) + b and dx = input_grad(W, dy) move along v by A(v, x) and input_grad(v, dy)."""
+
+    def double_backward(self, x, dy, ddx):
+        layer, v = self.layer, self.direction[self.layer.W]
+        ddy, _ = layer.double_backward(x, dy, ddx)
+        ddy += layer.apply(v, x)
+        if layer.b is not None:
+            ddy += self.direction[layer.b]
+        return ddy, layer.input_grad(v, dy, x.shape)
+
+
+class MovingNormalization(Moving):
+    """y = gamma xhat + beta and dx, which is linear in gamma dy: both move as gamma and beta do."""
+
+    def double_backward(self, tape, kept, ddx):
+        layer = self.layer
+        ddy, bend = layer.double_backward(tape, kept, ddx)
+        if layer.gamma is None:
+            return ddy, bend
+        xhat, dy = tape[0], kept[0]
+        v = self.direction[layer.gamma]
+        return ddy + v * xhat + self.direction[layer.beta], add(bend, layer.change(tape, v * dy))
+
+
+# ---- a step of an optimizer as a layer: forward, and backward ------------------------------------
 
 
 class FollowSGD:
@@ -142,17 +178,18 @@ class FollowSGD:
         theta -= self.lr * self.velocity
 
     def backward(self, tape, d_theta):
-        """Return the gradient with respect to grad, given that with respect to theta after the step."""
+        """Return the gradient at grad, given the gradient at theta after the step."""
         d_grad = self.d_velocity - self.lr * d_theta
         self.d_velocity = self.momentum * d_grad
         return d_grad
 
 
 class FollowAdam:
-    """m = b1 m + (1 - b1) g; s = b2 s + (1 - b2) g^2; theta -= rate m / (sqrt(s) + shift), as `Adam.update` has it."""
+    """m = b1 m + (1 - b1) g; s = b2 s + (1 - b2) g^2; theta -= rate m / (sqrt(s) + shift)."""
 
     def __init__(self, adam):
-        self.lr, (self.b1, self.b2), self.eps, self.steps = adam.lr, adam.betas, adam.eps, adam.steps
+        self.lr, self.eps, self.steps = adam.lr, adam.eps, adam.steps
+        self.b1, self.b2 = adam.betas
         self.mean, self.square = adam.memory["mean"].copy(), adam.memory["square"].copy()
         self.d_mean, self.d_square = xp.zeros_like(self.mean), xp.zeros_like(self.square)
 
@@ -168,10 +205,10 @@ class FollowAdam:
         return grad, self.mean, root, quotient, rate
 
     def backward(self, tape, d_theta):
-        """Return the gradient with respect to grad, given that with respect to theta after the step."""
+        """Return the gradient at grad, given the gradient at theta after the step."""
         grad, mean, root, quotient, rate = tape
         self.d_mean -= quotient * d_theta
-        # d quotient / d s = -quotient^2 / (2 rate sqrt(s)); where s is 0, all gradients were, and so is the mean
+        # d quotient / d s = -quotient^2 / (2 rate sqrt(s)); where s is 0, so is the mean
         self.d_square += d_theta * mean * quotient * quotient / (2 * rate * xp.maximum(root, 1e-30))
         d_grad = (1 - self.b1) * self.d_mean + 2 * (1 - self.b2) * grad * self.d_square
         self.d_mean *= self.b1
@@ -182,9 +219,10 @@ class FollowAdam:
 def follower(optimizer):
     """Return a `FollowAdam` or `FollowSGD` that starts where an optimizer stands."""
     if callable(optimizer.lr):
-        raise NotImplementedError("unrolling takes a learning rate that is a number, not a schedule")
+        raise NotImplementedError("unrolling takes a learning rate that is a number, no schedule")
     if type(optimizer) is Adam and not optimizer.weight_decay:
         return FollowAdam(optimizer)
     if type(optimizer) is SGD and not optimizer.nesterov:
         return FollowSGD(optimizer)
-    raise NotImplementedError(f"unrolling follows Adam and SGD, without decay and Nesterov, not this {optimizer!r}")
+    wanted = "Adam and SGD, without decay and Nesterov"
+    raise NotImplementedError(f"unrolling follows {wanted}, not this {optimizer!r}")

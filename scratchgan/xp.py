@@ -1,18 +1,18 @@
-"""The array module: NumPy on the CPU or CuPy on the GPU, chosen once and used everywhere as `xp.NAME`.
+"""The array module: NumPy on the CPU or CuPy on the GPU, chosen once, used everywhere as `xp.NAME`.
 
     from scratchgan import xp
     xp.use("auto")             # once, before any array is made; says what it chose
     xp.zeros((2, 3))           # numpy.zeros or cupy.zeros
 
-Write `xp.zeros`, never `from scratchgan.xp import zeros`: the name is looked up at the moment of the call.
+Write `xp.zeros`, never `from scratchgan.xp import zeros`: a name is looked up when it is called.
 """
 
 import contextlib
 
 import numpy
 
-from scratchgan.errors import DeviceError
-from scratchgan.gpu import load_cupy
+from scratchgan.support.errors import DeviceError
+from scratchgan.support.gpu import load_cupy
 
 _module = numpy
 
@@ -21,15 +21,15 @@ def __getattr__(name):
     return getattr(_module, name)
 
 
-# ---- choosing --------------------------------------------------------------------------------------------
+# ---- choosing ------------------------------------------------------------------------------------
 
 
 def use(device="auto"):
     """Choose the array module for all that follows; return a sentence that says what was chosen.
 
-    device: "cpu" for NumPy; "gpu" for CuPy, or a `DeviceError` that says what is missing, never a silent
-    fall-back; "auto" for the GPU where one works, else the CPU (the sentence then says why). Or an array module
-    itself, such as `scratchgan.testing.strict_xp`, which stands for the GPU.
+    device: "cpu" for NumPy; "gpu" for CuPy, or a `DeviceError` that says what is missing; "auto"
+    for the GPU where one works, else the CPU (the sentence then says why). Or an array module
+    itself, such as `scratchgan.tools.strict.strict_xp`, which stands for the GPU.
     """
     global _module
     if not isinstance(device, str):
@@ -67,7 +67,7 @@ def on_gpu():
     return _module is not numpy
 
 
-# ---- between host and device -----------------------------------------------------------------------------
+# ---- between host and device ---------------------------------------------------------------------
 
 
 def is_array(x):
@@ -81,5 +81,5 @@ def to_host(x):
 
 
 def to_device(x, dtype=None):
-    """Return the host array x as an array of the chosen module; on the CPU without a copy where it can."""
+    """Return the host array x as an array of the chosen module; on the CPU if possible uncopied."""
     return _module.asarray(x, dtype=dtype)

@@ -1,6 +1,6 @@
-"""Write down the names and signatures of the installed CuPy, for `scratchgan.testing.strict_xp`; needs no GPU.
+"""Write down the names and signatures of the installed CuPy, for `scratchgan.tools.strict.strict_xp`; needs no GPU.
 
-    python tests/cupy_snapshot.py        # writes scratchgan/testing/cupy_signatures.json
+    python tests/cupy_snapshot.py        # writes scratchgan/tools/strict/cupy_signatures.json
 
 A signature is text such as "a, axis=, out=, *, casting=": names only, with a = for each that may be left out.
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy
 
-SNAPSHOT = Path(__file__).parent.parent / "scratchgan" / "testing" / "cupy_signatures.json"
+SNAPSHOT = Path(__file__).parent.parent / "scratchgan" / "tools" / "strict" / "cupy_signatures.json"
 SPACES = ("", "linalg.", "fft.", "lib.stride_tricks.")
 # These take any keyword, and raise for all but those here; their signatures do not tell.
 BY_HAND = {"einsum": "*operands, dtype=, optimize=", "matmul": "x1, x2, /, out=, *, axes=, axis=, casting=, dtype="}

@@ -59,7 +59,7 @@ def bugs():
 def plant(bug, seed=0):
     """Return (verdict, causes by the rules alone, causes by rules and mutants) of a check of a bug."""
     from scratchgan.gradcheck import WRONG, Context, check, check_second
-    from scratchgan.gradcheck.causes import diagnose
+    from scratchgan.gradcheck.causes.search import diagnose
 
     operation, upstream = bug.operation, []
     args = operation.make(numpy.random.default_rng([seed, 1]))

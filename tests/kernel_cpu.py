@@ -1,4 +1,4 @@
-"""Run the CUDA text of `scratchgan/kernels/` on a CPU: the very text, compiled by a C++ compiler with a few macros.
+"""Run the CUDA text of `scratchgan/fast/kernels/` on a CPU: compiled as C++ with a few macros.
 
 A block's threads run one after the other, each up to its next `__syncthreads`. That proves a kernel's arithmetic,
 indices and arguments. It says nothing about speed, nor about races within a block.
@@ -13,9 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from scratchgan import kernels, xp
-from scratchgan.kernels import convolution, cuda, normalization, optimizers, pointwise
-from scratchgan.testing.counts import record
+from scratchgan import xp
+from scratchgan.fast import kernels
+from scratchgan.fast.kernels import convolution, cuda, normalization, optimizers, pointwise
+from scratchgan.tools.strict.counts import record
 
 SHIM = """
 #include <algorithm>
@@ -115,9 +116,9 @@ def compiled(text, character):
         command = ["g++", "-std=c++17", "-O1", "-shared", "-fPIC", *defined, "-o", f"{folder}/k.so", path]
         subprocess.run(command, check=True, capture_output=True, text=True)
         library = ctypes.CDLL(f"{folder}/k.so")
-    found = ctypes.create_string_buffer(64)
-    library.letters(found)
-    return library.run, found.value.decode()
+    letters = ctypes.create_string_buffer(64)
+    library.letters(letters)
+    return library.run, letters.value.decode()
 
 
 def on_cpu(text, character):

@@ -34,7 +34,7 @@ def follows(model, player, step, told, formula, printed):
     rng = np.random.default_rng(0)
     told = [in_dtype(part, np.float64) for part in told]
     held = copy.deepcopy({"G": model.G, "D": model.D, "rng": model.rng})  # noise in D shares the generator of z
-    found, said = handed_over(model, player, lambda: step(*told))
+    grads, said = handed_over(model, player, lambda: step(*told))
     for _ in range(3):
         stepped = copy.deepcopy(held)
         own_rng = stepped.pop("rng")
@@ -45,7 +45,7 @@ def follows(model, player, step, told, formula, printed):
         draw = lambda own_rng=own_rng: model.latent(len(told[0]), own_rng).astype(complex)
         draw.rng = own_rng  # for what a step draws besides z
         loss = formula(stepped["G"], stepped["D"], draw, *[in_dtype(part, complex) for part in told])
-        terms = [(grad * v).sum() for grad, v in zip(found, directions, strict=True)]
+        terms = [(grad * v).sum() for grad, v in zip(grads, directions, strict=True)]
         assert printed is None or abs(printed(said) - loss.real) < 1e-10 * abs(loss)
         assert abs(sum(terms) - loss.imag / 1e-20) < 1e-10 * sum(map(abs, terms))
 

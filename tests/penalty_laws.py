@@ -14,20 +14,24 @@ from scratchgan.layers import (
     AvgPool,
     BatchNorm,
     Concat,
+    Conditional,
+    ConditionalAffine,
     Conv2d,
     Dense,
     Flatten,
     GroupNorm,
     InstanceNorm,
+    LabelChannels,
     Layer,
     LayerNorm,
     LeakyReLU,
+    Projection,
     Residual,
     Sequential,
     Softplus,
     Tanh,
 )
-from scratchgan.param import spectral_norm, weight_norm
+from scratchgan.weights import spectral_norm, weight_norm
 
 # ---- critics: a small one of every kind that a penalty meets ---------------------------------------------
 
@@ -74,6 +78,21 @@ def patches(f, rng):
     return Sequential(Conv2d(2, 2, 3, stride=2, padding=1, rng=rng), f(), Conv2d(2, 1, 1, rng=rng)), (5, 3, 2)
 
 
+def projecting(f, rng):
+    """A score of x, and one of x for its label (Miyato & Koyama 2018)."""
+    return Conditional(Dense(3, 4, rng=rng), f(), Dense(4, 4, rng=rng), f(), Projection(4, CLASSES, rng=rng)), (3,)
+
+
+def told(f, rng):
+    """A label beside the picture, and in the gains."""
+    layers = (
+        LabelChannels(CLASSES, 2, rng=rng), Conv2d(4, 4, (3, 2), stride=2, padding=1, rng=rng), f(),
+        ConditionalAffine(CLASSES, 4), Conv2d(4, 2, 2, padding=1, rng=rng), f(), AvgPool(2), Flatten(),
+        Dense(4, 1, rng=rng),
+    )  # fmt: skip
+    return Conditional(*layers), (5, 3, 2)
+
+
 def spectral(made, rng):
     net, shape = made
     return spectral_norm(net, rng=rng), shape
@@ -110,6 +129,17 @@ BATCH_NORMED = {
 }
 
 
+# Critics of pairs (x, labels), with the labels of a batch of three.
+CLASSES, LABELS = 4, np.array([2, 0, 2])
+CONDITIONAL = {
+    "projection, leaky": lambda rng: projecting(Watched, rng),
+    "projection, tanh": lambda rng: projecting(Tanh, rng),
+    "projection, softplus, spectral": lambda rng: spectral(projecting(Softplus, rng), rng),
+    "told cnn, leaky": lambda rng: told(Watched, rng),
+    "told cnn, softplus": lambda rng: told(Softplus, rng),
+}
+
+
 class Case(NamedTuple):
     """A critic in float64 with random biases, gains and lengths, and batches of real and of generated samples."""
 
@@ -120,7 +150,7 @@ class Case(NamedTuple):
 
 def case(name, seed=2, N=3):
     rng = np.random.default_rng(seed)
-    D, shape = (CRITICS | BATCH_NORMED)[name](rng)
+    D, shape = (CRITICS | BATCH_NORMED | CONDITIONAL)[name](rng)
     drawn(D.astype(np.float64), rng)
     for path, param in D.named_params().items():
         if path.endswith((".b", ".g")):
@@ -197,7 +227,9 @@ PENALTIES = {
         between, lambda g: 10 * norm(g) ** 2,
     ),
     "custom": Penalty(
-        lambda D, real, fake, **options: penalties.penalize_gradient(D, real, fourth_power, **options),
+        lambda D, real, fake, labels=None, **options: penalties.penalize_gradient(
+            D, penalties.told(real, labels), fourth_power, **options
+        ),
         lambda real, fake: real, lambda g: sum(number**4 for number in g),
     ),
 }  # fmt: skip
@@ -213,13 +245,17 @@ def value_and_grads(D, real, fake, penalty, **options):
     return value, {path: param.grad for path, param in D.named_params().items()}
 
 
-def value_by_loop(D, real, fake, penalty):
+def value_by_loop(D, real, fake, penalty, labels=None):
     """The value is the mean over samples of what the paper says of each: its gradient taken alone, pixel by pixel."""
     wide, total = in_complex(D), 0.0
-    for x in penalty.where(real, fake):
-        g = [complex_step(lambda x: wide.forward(x[None])[0].sum(), x, unit(x.shape, i)) for i in np.ndindex(x.shape)]
-        total += penalty.of(g) / len(real)
-    value, _ = value_and_grads(D, real, fake, penalty)
+    for n, x in enumerate(penalty.where(real, fake)):
+        own_label = None if labels is None else labels[n : n + 1]
+
+        def score(x, own_label=own_label):
+            return wide.forward(penalties.told(x[None], own_label))[0].sum()
+
+        total += penalty.of([complex_step(score, x, unit(x.shape, i)) for i in np.ndindex(x.shape)]) / len(real)
+    value, _ = value_and_grads(D, real, fake, penalty, **({} if labels is None else {"labels": labels}))
     assert abs(value - total) <= 1e-12 * total, f"{value}, by the loop {total}"
 
 
@@ -257,21 +293,21 @@ class ValueOnly(Layer):
     def forward(self, x, train=True):
         return self.D.forward(x, train)
 
-    def backward(self, tape, dy, grads=True):
-        return self.D.backward(tape, dy, grads)
+    def pull(self, tape, dy):
+        return self.D.pull(tape, dy)
 
-    def double_backward(self, tape, dy, ddx, grads=True):
+    def double_backward(self, tape, kept, ddx):
         return None, None
 
 
-def agrees_with_differences(D, real, fake, penalty, *, step=3e-4):
+def agrees_with_differences(D, real, fake, penalty, *, step=3e-4, **options):
     """Every element of every grad against extrapolated differences of the value, to 1e-7 of that grad's largest.
 
     The estimate of the differences' own error must be ten times smaller, and no number may cross a kink.
     """
-    _, grads = value_and_grads(D, real, fake, penalty)
+    _, grads = value_and_grads(D, real, fake, penalty, **options)
     moved = ValueOnly(copy.deepcopy(D))
-    penalty.call(moved, real, fake)
+    penalty.call(moved, real, fake, **options)
     at_home = sides(moved)
     for path, param in moved.D.named_params().items():
         base = param.value.copy()
@@ -280,7 +316,7 @@ def agrees_with_differences(D, real, fake, penalty, *, step=3e-4):
             found = []
             for index in np.ndindex(base.shape):
                 param.value[...] = base + h * unit(base.shape, index)
-                found.append(penalty.call(moved, real, fake))
+                found.append(penalty.call(moved, real, fake, **options))
                 assert sides(moved) == at_home, "a number crossed its kink: take a smaller step"
             param.value[...] = base
             return np.array(found)
@@ -310,7 +346,7 @@ def adds_to_what_is_there(D, real, fake, penalty):
     both, alone = copy.deepcopy(D), copy.deepcopy(D)
     for net in (both, alone):
         score, tape = net.forward(real)
-        net.backward(tape, np.ones_like(score))
+        net.accumulate(tape, np.ones_like(score))
     penalty.call(both, real, fake)
     _, grads = value_and_grads(D, real, fake, penalty)
     for path, param in both.named_params().items():

@@ -1,4 +1,7 @@
-"""Rows of the law table: dense layers, activations, shapes and containers. A row draws (layer, shape of x)."""
+"""Rows of the law table: dense layers, activations, shapes and containers.
+
+A row draws (layer, what x is): a shape, of which x is drawn, an array, or a tuple of those, nested.
+"""
 
 import numpy as np
 from hypothesis import strategies as st
@@ -8,6 +11,7 @@ from scratchgan.layers import (
     Concat,
     Dense,
     Dropout,
+    Embedding,
     Flatten,
     LeakyReLU,
     LogSoftmax,
@@ -18,6 +22,7 @@ from scratchgan.layers import (
     Sigmoid,
     Softmax,
     Softplus,
+    Surprise,
     Tanh,
 )
 
@@ -44,6 +49,11 @@ def dropout(draw, rng):
     return Dropout(draw(st.sampled_from([0.0, 0.3, 0.9])), rng=own_rng), draw(shape)
 
 
+def embedding(draw, rng):
+    classes = draw(size)
+    return Embedding(classes, draw(size), rng=rng), rng.integers(0, classes, draw(shape))
+
+
 def body(draw, features, rng):
     """A small network features -> features with a smooth and a kinked activation: it bends."""
     hidden = draw(size)
@@ -60,6 +70,13 @@ def sequential(draw, rng):
 
 def empty_sequential(draw, rng):
     return Sequential(), draw(shape)
+
+
+def nested(draw, rng):
+    """A Sequential in a Sequential, with a layer that bends in each."""
+    n, features, hidden = draw(size), draw(size), draw(size)
+    inner = Sequential(Tanh(), Dense(hidden, features, rng=rng), Softplus())
+    return Sequential(Dense(features, hidden, rng=rng), inner, Dense(features, 2, rng=rng), Tanh()), (n, features)
 
 
 def residual(draw, rng):
@@ -85,6 +102,7 @@ SMOOTH = {
     "Tanh": pointwise(lambda draw: Tanh()),
     "Sigmoid": pointwise(lambda draw: Sigmoid()),
     "Softplus": pointwise(lambda draw: Softplus()),
+    "Surprise": pointwise(lambda draw: Surprise(draw(st.sampled_from([1, -1])))),
     "Softmax": pointwise(lambda draw: Softmax()),
     "LogSoftmax": pointwise(lambda draw: LogSoftmax()),
     "Flatten": pointwise(lambda draw: Flatten()),
@@ -92,10 +110,11 @@ SMOOTH = {
     "Dropout": dropout,
     "Sequential()": empty_sequential,
     "one layer three times": shared,
+    "Sequential in Sequential": nested,
 }
 KINKED = {
     "ReLU": pointwise(lambda draw: ReLU()),
     "LeakyReLU": pointwise(lambda draw: LeakyReLU(draw(st.sampled_from([0.0, 0.01, 0.2, 1.0])))),
     "ELU": pointwise(lambda draw: ELU(draw(st.sampled_from([0.5, 1.0, 2.0])))),
 }
-COMPOSED = {"Sequential": sequential, "Residual": residual, "Concat": concat}
+COMPOSED = {"Embedding": embedding, "Sequential": sequential, "Residual": residual, "Concat": concat}

@@ -4,16 +4,14 @@ import numpy as np
 from hypothesis import strategies as st
 from rows_basic import shape, size
 
-from scratchgan import xp
 from scratchgan.layers import (
     Concat,
     Conv2d,
     Dense,
+    Each,
     Flatten,
     GaussianNoise,
-    Given,
     Join,
-    Layer,
     Rotations,
     Sequential,
     Softplus,
@@ -40,39 +38,15 @@ def heads(draw, rng):
     return Sequential(Rotations(), trunk, Concat(Dense(features, 1, rng=rng), Q)), (draw(size), side, side, channels)
 
 
-class Told(Layer):
-    """A layer that is told a condition of the dtype of x."""
-
-    def __init__(self, layer, condition):
-        self.layer, self.condition = layer, condition
-
-    def __repr__(self):
-        return f"Told({self.layer})"
-
-    def forward(self, x, train=True):
-        return Given(self.layer, xp.asarray(self.condition, dtype=getattr(x, "dtype", None))).forward(x, train)
-
-    def backward(self, tape, dy, grads=True):
-        return self.layer.backward(tape, dy, grads)
-
-    def double_backward(self, tape, dy, ddx, grads=True):
-        return self.layer.double_backward(tape, dy, ddx, grads)
+def told(draw, rng):
+    """What x says beside what a caption says, at each position; from there on, further layers."""
+    x_shape, words, features, said = draw(shape), draw(size), draw(size), draw(size)
+    encoder = Sequential(Dense(words, said, rng=rng), Tanh())
+    f = Sequential(Dense(x_shape[-1], features, rng=rng), Softplus())
+    caption = rng.integers(0, 2, (x_shape[0], words)).astype(float)
+    net = Sequential(Each(f, encoder), Join(), Dense(features + said, 2, rng=rng), Tanh())
+    return net, (x_shape, caption)
 
 
-def join(draw, rng):
-    x_shape, words, features = draw(shape), draw(size), draw(size)
-    encoder = Sequential(Dense(words, features, rng=rng), Tanh())
-    f = Sequential(Dense(x_shape[-1], draw(size), rng=rng), Softplus())
-    condition = xp.to_device(rng.integers(0, 2, (x_shape[0], words)).astype(float))
-    return Told(Join(f, encoder), condition), x_shape
-
-
-def joined(draw, rng):
-    """A network whose condition reaches its output through further layers."""
-    told, x_shape = join(draw, rng)
-    told.layer = Sequential(told.layer, Dense(told(xp.zeros(x_shape, dtype="float32")).shape[-1], 2, rng=rng), Tanh())
-    return told, x_shape
-
-
-SMOOTH = {"Join": join, "GaussianNoise": noise, "Rotations": rotations}
-COMPOSED = {"a trunk with two heads": heads, "a network that is told": joined}
+SMOOTH = {"GaussianNoise": noise, "Rotations": rotations}
+COMPOSED = {"a trunk with two heads": heads, "a network that is told": told}

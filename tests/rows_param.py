@@ -9,7 +9,7 @@ import rows_conv
 from hypothesis import strategies as st
 
 from scratchgan import xp
-from scratchgan.param import spectral_norm, weight_norm
+from scratchgan.weights import spectral_norm, weight_norm
 
 
 def away_from_zero(layer, rng):

@@ -18,9 +18,10 @@ def maxout(draw, rng):
 def between(draw, rng):
     """As a discriminator has it: Dense, Maxout, and a layer that bends."""
     n, inputs, features, pieces = draw(size), draw(size), draw(size), draw(size)
-    return Sequential(
+    layer = Sequential(
         Dense(inputs, pieces * features, rng=rng), Maxout(pieces), Tanh(), Dense(features, 1, rng=rng)
-    ), (n, inputs)
+    )  # fmt: skip
+    return layer, (n, inputs)
 
 
 def pack(draw, rng):

@@ -86,12 +86,14 @@ class Apart(Layer):
         self.c = xp.to_device(20.0 * rng.permutation(np.prod(shape)).reshape(shape))
 
     def forward(self, x, train=True):
-        return check(self, "x", x, self.c.shape) + self.c, None
+        check(self, "x", x, self.c.shape)
+        return x + self.c, None
 
-    def backward(self, tape, dy, grads=True):
-        return check(self, "dy", dy, self.c.shape)
+    def pull(self, tape, dy):
+        check(self, "dy", dy, self.c.shape)
+        return dy, None
 
-    def double_backward(self, tape, dy, ddx, grads=True):
+    def double_backward(self, tape, kept, ddx):
         return ddx, None
 
 

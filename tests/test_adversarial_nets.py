@@ -1,21 +1,16 @@
 """The first GAN's own protocol: how it starts, how it moves, and the measure of its authors."""
 
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from scratchgan import data, training, xp
 from scratchgan.data import Batches
+from scratchgan.examples.stability import adversarial_nets
+from scratchgan.examples.stability.adversarial_nets import AdversarialNets, Settings
 from scratchgan.layers import Dense, Dropout, Flatten, Maxout, ReLU, Reshape, Sigmoid
 from scratchgan.metrics.parzen import log_likelihood
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "examples"))
-
-import adversarial_nets  # noqa: E402
-from adversarial_nets import AdversarialNets, Settings  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -48,4 +48,4 @@ def test_the_times_of_metrics_need_a_classifier(tmp_path):
     script = ROOT / "benchmarks" / "metrics.py"
     done = subprocess.run([sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1 and done.stderr.startswith("metrics.py: error: There is no classifier")
-    assert done.stderr.count("\n") == 1 and "`python examples/classifier.py --data mnist` trains it" in done.stderr
+    assert done.stderr.count("\n") == 1 and "`python examples/uses/classifier.py --data mnist` trains it" in done.stderr

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.lib import format as npy
 
-from scratchgan.errors import CheckpointError
+from scratchgan.support.errors import CheckpointError
 from scratchgan.training import checkpoint
 
 ARRAYS = {

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from scratchgan import data, plots, xp
-from scratchgan.errors import DataError, UserError
+from scratchgan.examples.uses import classifier as example
 from scratchgan.layers import Sequential
 from scratchgan.metrics import classifier
-from scratchgan.testing import strict_xp
+from scratchgan.support.errors import DataError, UserError
+from scratchgan.tools.strict import strict_xp
 
-SCRIPT = Path(__file__).parent.parent / "examples" / "classifier.py"
+SCRIPT = Path(example.__file__)
 
 
 @pytest.fixture(scope="module")
@@ -66,10 +67,10 @@ def test_a_file_returns_what_was_saved(untrained, images, tmp_path, monkeypatch)
 
 def test_a_missing_file_tells_the_command(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match="`python examples/classifier.py --data mnist` trains it"):
+    with pytest.raises(UserError, match="`python examples/uses/classifier.py --data mnist` trains it"):
         classifier.load("mnist")
     (tmp_path / "faces").mkdir()
-    with pytest.raises(UserError, match="no classifier for faces: examples/classifier.py takes no folder"):
+    with pytest.raises(UserError, match="no classifier for faces: examples/uses/classifier.py takes no folder"):
         classifier.load("faces")
 
 
@@ -107,23 +108,17 @@ def test_the_test_split_is_another_one(tmp_path):
 
 
 def test_shifts():
-    sys.path.insert(0, str(SCRIPT.parent))
-    from classifier import shifted
-
     images = np.zeros((200, 7, 6, 1), np.uint8)
     images[:, 3, 2] = 9
-    moved = shifted(images, 1, np.random.default_rng(0))
+    moved = example.shifted(images, 1, np.random.default_rng(0))
     assert moved.shape == images.shape and (moved.sum((1, 2, 3)) == 9).all()
     places = {tuple(place) for place in np.argwhere(moved[..., 0])[:, 1:].tolist()}
     assert places == {(row, column) for row in (2, 3, 4) for column in (1, 2, 3)}
-    np.testing.assert_array_equal(shifted(images, 0, np.random.default_rng(0)), images)
+    np.testing.assert_array_equal(example.shifted(images, 0, np.random.default_rng(0)), images)
 
 
 def test_the_picture_begins_with_the_hardest_image(monkeypatch):
     """The probability of the right class is what counts, and not the largest logit."""
-    sys.path.insert(0, str(SCRIPT.parent))
-    import classifier as example
-
     test = data.load_images("glyphs", count=30, seed=0, split="test")
     model = example.LeNet(example.Settings(), (28, 28, 1), np.random.default_rng(0))
     expected = data.load_images("glyphs", seed=0, split="test").images[:50]
@@ -151,12 +146,9 @@ def test_the_example_learns_glyphs_and_writes_the_weights(tmp_path):
 
 def test_a_worse_classifier_does_not_replace_a_better_one(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(SCRIPT.parent)
-    import classifier as example
-
     net = classifier.lenet((28, 28, 1), 10, rng=np.random.default_rng(0))
     made = lambda accuracy: classifier.Classifier(net, "glyphs", (28, 28, 1), accuracy)
-    keep = lambda accuracy: example.LeNet.keep(None, made(accuracy))
+    keep = lambda accuracy: example.keep(made(accuracy))
     assert keep(0.8).startswith("wrote") and classifier.load("glyphs").accuracy_on_test == 0.8
     assert "stays, with 80.00 %" in keep(0.7) and classifier.load("glyphs").accuracy_on_test == 0.8
     assert keep(0.9).startswith("wrote") and classifier.load("glyphs").accuracy_on_test == 0.9

@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from objectives import above_zero, follows, log_p, log_sigmoid, to_the_margin
-from test_examples import ROOT, semi_supervised, start, told_to_D
+from test_examples import PATHS, start, told_to_D
 
 from scratchgan.data import captions, glyphs
-from scratchgan.errors import DataError
-from scratchgan.layers import Dense, GaussianNoise, Join, Rotations, Sequential
+from scratchgan.examples.labels import semi_supervised
+from scratchgan.layers import Dense, Each, GaussianNoise, Join, Rotations, Sequential
+from scratchgan.support.errors import DataError
 
 # ---- the objectives, as in the papers --------------------------------------------------------------------
 #
@@ -226,14 +227,15 @@ def test_gaussian_noise():
 
 
 def test_join_puts_the_condition_beside_every_position():
-    layer = Join(Sequential(), Dense(2, 3, rng=np.random.default_rng(0)))
+    encoder = Dense(2, 3, rng=np.random.default_rng(0))
+    layer = Sequential(Each(Sequential(), encoder), Join())
     x, c = np.ones((2, 4, 5, 1), np.float32), np.array([[1, 0], [0, 1]], np.float32)
     y = layer((x, c))
     assert y.shape == (2, 4, 5, 4)
-    np.testing.assert_array_equal(y[..., 1:], np.broadcast_to(layer.g.W.value[:, None, None], (2, 4, 5, 3)))
-    with pytest.raises(TypeError, match=r"the input is a ndarray, wanted a pair \(x, condition\)"):
+    np.testing.assert_array_equal(y[..., 1:], np.broadcast_to(encoder.W.value[:, None, None], (2, 4, 5, 3)))
+    with pytest.raises(TypeError, match="the input is one array, wanted a tuple of 2"):
         layer(x)
-    with pytest.raises(ValueError, match=r"g\(condition\) has shape \(1, 3\), wanted \(2, 3\)"):
+    with pytest.raises(ValueError, match=r"Join\(\): a part of x has shape \(1, 3\), wanted \(2, 4, 5, 3\)"):
         layer((x, c[:1]))
 
 
@@ -274,15 +276,15 @@ def test_mistakes_are_mistakes():
 
 
 def test_attributes_are_those_of_the_factors():
-    found = glyphs.load(500)
-    attributes = captions.attributes(found.factors)
-    np.testing.assert_array_equal(attributes[:, 0], found.labels)
-    faces = np.array(glyphs.FACES)[found.factors["font"]]
+    pictures = glyphs.load(500)
+    attributes = captions.attributes(pictures.factors)
+    np.testing.assert_array_equal(attributes[:, 0], pictures.labels)
+    faces = np.array(glyphs.FACES)[pictures.factors["font"]]
     assert set(faces[attributes[:, 1] == 1]) == {
         "DejaVuSans-Bold", "DejaVuSans-BoldOblique", "DejaVuSansMono-Bold", "DejaVuSansMono-BoldOblique",
         "DejaVuSerif-Bold", "DejaVuSerif-BoldItalic", "STIXGeneralBol", "STIXGeneralBolIta", "cmb10"}  # fmt: skip
     assert set(faces[attributes[:, 2] == 1]) == {face for face in glyphs.FACES if "Ita" in face or "Obl" in face}
-    assert (found.factors["angle"][attributes[:, 3] == 1] > 0).all()  # anticlockwise: the top goes to the left
+    assert (pictures.factors["angle"][attributes[:, 3] == 1] > 0).all()  # anticlockwise: the top goes to the left
     assert np.bincount(attributes[:, 4]).min() > 50
 
 
@@ -294,10 +296,10 @@ def test_unknown_words_are_answered_with_the_vocabulary():
 
 
 def test_a_caption_on_the_command_line(tmp_path):
-    script = str(ROOT / "examples" / "text_to_image.py")
 
     def call(*arguments):
-        return subprocess.run([sys.executable, script, *arguments], cwd=tmp_path, capture_output=True, text=True)
+        command = [sys.executable, PATHS["text_to_image"], *arguments]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
 
     assert call("--steps", "1", "--batch-size", "2", "--width", "2", "--out", "run").returncode == 0
     done = call("sample", "run", "--caption", "a bold seven, tilted left", "--n", "4")

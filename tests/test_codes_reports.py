@@ -7,12 +7,13 @@ from types import SimpleNamespace
 import numpy as np
 from objectives import follows, log_p, stretches
 from test_codes import run
-from test_examples import ROOT, start, text_to_image, told_to_D
+from test_examples import ROOT, start, told_to_D
 
 from scratchgan import data
 from scratchgan.data import captions, glyphs
+from scratchgan.examples.labels import text_to_image
 from scratchgan.metrics.disentangle import mutual_information_gap
-from scratchgan.param import WeightNorm
+from scratchgan.weights import WeightNorm
 
 sys.path.append(str(ROOT / "docs" / "figures"))
 import captions as figure  # noqa: E402

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scratchgan.data import Batches
-from scratchgan.errors import CheckpointError, DataError
-from scratchgan.rng import rng_state, set_rng_state
+from scratchgan.support.errors import CheckpointError, DataError
+from scratchgan.support.rng import rng_state, set_rng_state
 
 sizes = st.integers(1, 40)
 batch_sizes = st.integers(1, 100)  # also larger than the data set

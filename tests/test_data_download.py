@@ -21,7 +21,7 @@ import scratchgan
 from scratchgan.data import download as downloads
 from scratchgan.data import mnist
 from scratchgan.data.download import download
-from scratchgan.errors import DataError
+from scratchgan.support.errors import DataError
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFont
 
 from scratchgan.data import glyphs, mnist
-from scratchgan.errors import DataError
+from scratchgan.support.errors import DataError
 
 FACTORS = {"class", "font", "angle", "shear", "scale", "shift_x", "shift_y", "weight"}
 

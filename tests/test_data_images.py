@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from scratchgan.data import glyphs, images, load_images, to_bytes, to_signed
-from scratchgan.errors import DataError
+from scratchgan.support.errors import DataError
 
 # ------------------------------------------------------------------------------------------------ conversions
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scratchgan.data import mixtures
-from scratchgan.errors import DataError
+from scratchgan.support.errors import DataError
 
 EVERY_SET = (
     mixtures.ring,

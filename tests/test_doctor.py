@@ -8,7 +8,9 @@ import types
 import numpy as np
 import pytest
 
-from scratchgan import doctor, gpu, xp
+from scratchgan import xp
+from scratchgan.support import gpu
+from scratchgan.tools import doctor
 
 
 def machine(driver=13020, runtime=13000):

@@ -2,27 +2,20 @@
 
 import functools
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from scratchgan import data, training, xp
-from scratchgan.errors import UserError
+from scratchgan.examples import gan, gan2d
 from scratchgan.metrics import classifier
 from scratchgan.metrics.parzen import log_likelihood
 from scratchgan.metrics.similarity import similarity_of_pairs
 from scratchgan.plots import read_log
-from scratchgan.testing import strict_xp
+from scratchgan.support.errors import UserError
+from scratchgan.tools.strict import strict_xp
 from scratchgan.training import checkpoint, evaluate
-
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "examples"))
-
-import gan  # noqa: E402
-import gan2d  # noqa: E402
 
 IMAGE_METRICS = {
     *(f"{name}-LeNet" for name in ("FID", "KID", "precision", "recall", "density", "coverage", "sliced Wasserstein")),
@@ -188,7 +181,7 @@ def test_the_command_without_a_classifier(tmp_path, monkeypatch, capsys):
     main(gan, "--steps", 1, "--batch-size", 8, "--out", "run")
     with pytest.raises(SystemExit, match="2"):
         main(gan, "evaluate", "run")
-    assert "`python examples/classifier.py --data glyphs` trains it" in capsys.readouterr().err
+    assert "`python examples/uses/classifier.py --data glyphs` trains it" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="2"):
         main(gan, "--steps", 1, "--batch-size", 8, "--out", "other", "--evaluate-every", 1)
     assert not (tmp_path / "other").exists()

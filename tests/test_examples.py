@@ -9,40 +9,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scratchgan import data, losses, threads, training, xp
+from scratchgan import data, losses, training, xp
 from scratchgan.data import Batches, captions
+from scratchgan.examples import cgan, dcgan, gan, gan2d, infogan, wgan_gp
+from scratchgan.examples.collapse import improved_gan, pacgan, unrolled, unrolled_ring, veegan
+from scratchgan.examples.labels import acgan, projection, semi_supervised, ssgan, text_to_image
+from scratchgan.examples.stability import adversarial_nets, dragan, r1gan, ragan, sngan, wgan, wgan_gp2d
+from scratchgan.examples.uses import data_augmentation, retrieval
+from scratchgan.fast import threads
 from scratchgan.training import loop
 
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "examples"))
-
-import acgan  # noqa: E402
-import adversarial_nets  # noqa: E402
-import cgan  # noqa: E402
-import data_augmentation  # noqa: E402
-import dcgan  # noqa: E402
-import dragan  # noqa: E402
-import gan  # noqa: E402
-import gan2d  # noqa: E402
-import improved_gan  # noqa: E402
-import infogan  # noqa: E402
-import mode_collapse  # noqa: E402, F401
-import pacgan  # noqa: E402
-import projection  # noqa: E402
-import r1gan  # noqa: E402
-import ragan  # noqa: E402
-import retrieval  # noqa: E402
-import semi_supervised  # noqa: E402
-import sngan  # noqa: E402
-import ssgan  # noqa: E402
-import text_to_image  # noqa: E402
-import unrolled  # noqa: E402
-import unrolled_ring  # noqa: E402
-import veegan  # noqa: E402
-import wgan  # noqa: E402
-import wgan_gp  # noqa: E402
-import wgan_gp2d  # noqa: E402
-
 EXAMPLES = {
     "adversarial_nets": (adversarial_nets.AdversarialNets, adversarial_nets.Settings, {}),
     "gan": (gan.GAN, gan.Settings, {}),
@@ -94,10 +71,12 @@ EXAMPLES = {
     "text_to_image": (text_to_image.TextToImage, text_to_image.Settings, {"width": 8}),
 }  # fmt: skip
 NOT_GANS = {"classifier", "mode_collapse"}  # tests/test_classifier.py looks at the one; the other compares four
-WITH_REAL = (ragan.RaGAN, unrolled.UnrolledGAN, improved_gan.ImprovedGAN,
-             semi_supervised.SemiSupervisedGAN)  # G's step looks at real samples, too
+# Of these, G's step looks at real samples, too.
+WITH_REAL = (ragan.RaGAN, unrolled.UnrolledGAN, improved_gan.ImprovedGAN, semi_supervised.SemiSupervisedGAN)
 SMALL = {"pacgan", "improved_gan", "unrolled", "veegan"}  # weights that start too small for a few steps: test_remedies
-SCRIPTS = sorted({path.stem for path in (ROOT / "examples").glob("*.py")} - NOT_GANS)
+FILES = [path for path in sorted((ROOT / "examples").rglob("*.py")) if path.parent.name != "course"]  # tested apart
+PATHS = {path.stem: path for path in FILES}
+SCRIPTS = sorted(PATHS.keys() - NOT_GANS)
 
 
 def start(name, **more):
@@ -120,15 +99,14 @@ def drawn(model, z):
     """Return what G itself, and not an average of it, draws for z."""
     if isinstance(model, text_to_image.TextToImage):
         return model.G(model.split(z))
-    return model.G((z, some_labels(len(z))) if model.G.takes_labels else z)
+    return model.G((z, some_labels(len(z))) if model.G.takes_pair else z)
 
 
 def scores(model, x, *told, train=False):
     """Return D's logits of "real" for x, which are of `some_labels` unless D is told something else."""
     D = copy.deepcopy(model.D)  # in training a forward moves running statistics
-    takes_more = D.takes_labels or isinstance(model, text_to_image.TextToImage)
     train = train or isinstance(model, infogan.InfoGAN)  # its batch norms see one kind of samples, no average of both
-    out = D.forward((x, told[0] if told else some_labels(len(x))) if takes_more else x, train)[0]
+    out = D.forward((x, told[0] if told else some_labels(len(x))) if D.takes_pair else x, train)[0]
     if isinstance(model, semi_supervised.SemiSupervisedGAN):
         return losses.realness(out)[0]
     return out[:, :1]  # beside it there may be logits of classes, or codes
@@ -187,6 +165,11 @@ def test_the_table_names_every_example():
     assert set(SCRIPTS) <= set(EXAMPLES)
 
 
+def test_every_name_stands_in_one_room():
+    """A run directory is named after the script, and a record after it, too."""
+    assert len(PATHS) == len(FILES)
+
+
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_two_steps(name):
     """Losses are finite, and every weight of both networks moves.
@@ -197,8 +180,8 @@ def test_two_steps(name):
     before = {path: array for path, array in model.state().items() if path.endswith(".W")}
     assert {path[0] for path in before} >= {"G", "D"}
     for _ in range(2):
-        losses = model.step(batches)
-        assert all(np.isfinite(float(loss)) for loss in losses.values())
+        printed = model.step(batches)
+        assert all(np.isfinite(float(loss)) for loss in printed.values())
     after = model.state()
     for path, array in before.items():
         assert not np.array_equal(array, after[path]), f"{path} did not move"
@@ -246,10 +229,9 @@ def test_a_discriminator_step_parts_real_from_fake(name):
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_the_command_line(name, tmp_path):
     """Train, sample, walk, resume: as a user would, in an empty directory."""
-    script = str(ROOT / "examples" / f"{name}.py")
 
     def call(*arguments):
-        done = subprocess.run([sys.executable, script, *arguments], cwd=tmp_path, capture_output=True, text=True)
+        done = subprocess.run([sys.executable, PATHS[name], *arguments], cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -269,3 +251,11 @@ def test_the_command_line(name, tmp_path):
         assert Image.open(run / "arithmetic.png").size == (3 * 30 + 2, 4 * 30 + 2)
     for picture in (run / "samples.png", run / "losses.png", run / "training.gif", tmp_path / "grid.png"):
         assert min(Image.open(picture).size) > 50
+
+
+def test_the_command_line_at_the_root_of_a_clone(tmp_path):
+    """By a relative path, as the docs write it; an example in a room finds the one that it starts from."""
+    command = [sys.executable, "examples/stability/r1gan.py", "--steps", "2", "--batch-size", "8"]
+    done = subprocess.run([*command, "--out", tmp_path / "run"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run" / "samples.png").exists()

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from scratchgan.errors import UserError
-from scratchgan.files import replacing, write_json
+from scratchgan.support.errors import UserError
+from scratchgan.support.files import replacing, write_json
 
 
 def test_two_programs_that_write_one_file(tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ import numpy as np
 
 from scratchgan import xp
 from scratchgan.layers import Dense, LeakyReLU, ReLU, Sequential, Tanh
-from scratchgan.testing import strict_xp
+from scratchgan.tools.strict import strict_xp
 
 
 class Doubled(Dense):

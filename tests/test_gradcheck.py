@@ -336,7 +336,7 @@ import sys, time, numpy
 start = time.process_time()
 import scratchgan.gradcheck
 assert time.process_time() - start < 0.2, time.process_time() - start
-for name in ("matplotlib", "PIL", "tqdm", "threadpoolctl", "cupy", "pytest", "scratchgan.layers"):
+for name in ("matplotlib", "PIL", "tqdm", "threadpoolctl", "cupy", "pytest", "scratchgan.training", "scratchgan.data"):
     assert name not in sys.modules, name
 """
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -11,8 +11,26 @@ import pytest
 
 from scratchgan import xp
 from scratchgan.gradcheck import AGREE, WRONG, adapt, check, check_second, complex_step
-from scratchgan.layers import BatchNorm, Conv2d, Dense, Dropout, Embedding, Sequential, Tanh
-from scratchgan.testing import strict_xp
+from scratchgan.layers import (
+    BatchNorm,
+    Conditional,
+    ConditionalAffine,
+    Conv2d,
+    Dense,
+    Dot,
+    Dropout,
+    Each,
+    Embedding,
+    Fork,
+    Join,
+    LabelChannels,
+    Layer,
+    Part,
+    Projection,
+    Sequential,
+    Tanh,
+)
+from scratchgan.tools.strict import strict_xp
 
 rng = np.random.default_rng(0)
 x, W, b = rng.standard_normal((4, 3)), rng.standard_normal((3, 2)), rng.standard_normal(2)
@@ -69,6 +87,56 @@ def test_layers_of_scratchgan_to_both_orders(layer):
     assert check(layer, x).ok and check_second(layer, x).ok
     assert check(layer.astype("float32"), x.astype("float32")).ok
     assert all(not param.grad.any() for param in layer.params())  # the layer is left as it was
+
+
+labels = np.array([0, 2, 2, 1])
+
+
+@pytest.mark.parametrize(("layer", "pair"), [
+    (LabelChannels(3, 2, rng=rng), (x, labels)), (Projection(3, 3, rng=rng), (x, labels)),
+    (Conditional(Dense(3, 2, rng=rng), Tanh(), ConditionalAffine(3, 2)), (x, labels)),
+    (Each(Dense(3, 2, rng=rng), Tanh()), (x, 2 * x)), (Sequential(Each(Tanh(), Tanh()), Dot()), (x, x + 1)),
+    (Sequential(Part(0), Tanh()), (x, 2 * x)), (Fork(Tanh(), Fork(Dense(3, 2, rng=rng), Tanh())), (x,)),
+], ids=lambda value: str(value) if isinstance(value, Layer) else "")  # fmt: skip
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_layers_whose_x_or_y_is_a_tuple_to_both_orders(layer, pair, dtype):
+    layer = copy.deepcopy(layer).astype(dtype)
+    pair = tuple(a.astype(dtype) if a.dtype.kind == "f" else a for a in pair)
+    report, second = check(layer, pair), check_second(layer, pair)
+    assert report.ok and second.ok, f"{report}\n{second}"
+    floats = [name for name, a in zip(("x", "x2"), pair, strict=False) if a.dtype.kind == "f"]
+    assert list(report.verdict) == [*floats, *layer.named_params()]
+    assert list(second.verdict) == ["dy", *floats, *layer.named_params()]
+
+
+class OnePart(Each):
+    """Its gradient is that of the first part alone, or of both with the second one halved."""
+
+    def __init__(self, whole):
+        super().__init__(Tanh(), Tanh())
+        self.whole = whole
+
+    def pull(self, tapes, dys):
+        (da, db), kept = super().pull(tapes, dys)
+        return (da, db / 2) if self.whole else da, kept
+
+    def backward(self, tapes, dys):
+        return self.pull(tapes, dys)[0]
+
+
+def test_a_wrong_gradient_of_a_tuple_is_found():
+    assert check(OnePart(True), (x, x + 1)).verdict == {"x": AGREE, "x2": WRONG}
+    assert check_second(OnePart(True), (x, x + 1)).overall == WRONG
+    with pytest.raises(TypeError, match="x is a tuple of 2 arrays and its gradient a ndarray"):
+        check(OnePart(False), (x, x + 1))
+
+
+def test_a_tuple_of_arrays_of_a_device():
+    with xp.using(strict_xp):
+        layer = Sequential(Each(Dense(3, 2, rng=rng), Tanh()), Join())
+        pair = xp.to_device(x.astype("float32")), xp.to_device(x.astype("float32"))
+        for report in (check(layer, pair), check_second(layer, pair), check(Fork(Tanh(), Tanh()), pair[0])):
+            assert report.ok, str(report)
 
 
 def test_an_embedding_is_checked_in_its_weights():

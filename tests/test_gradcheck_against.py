@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from scratchgan import layers
-from scratchgan.errors import SettingsError
-from scratchgan.gradcheck import AGREE, UNRESOLVED, WRONG, compare, references, sweep
+from scratchgan.gradcheck import AGREE, UNRESOLVED, WRONG, compare, sweep
+from scratchgan.support.errors import SettingsError
+from scratchgan.vectors import references
 
 rng = np.random.default_rng(0)
 

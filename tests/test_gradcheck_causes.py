@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from scratchgan.gradcheck import Cause, check, check_second
-from scratchgan.gradcheck.causes import diagnose
-from scratchgan.gradcheck.report import WRONG, Comparison, Context
+from scratchgan.gradcheck.causes.search import diagnose
+from scratchgan.gradcheck.plain import WRONG, Comparison, Context
 
 rng = np.random.default_rng(5)
 x, W, b = rng.standard_normal((6, 4)), rng.standard_normal((4, 3)), rng.standard_normal(3)

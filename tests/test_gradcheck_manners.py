@@ -1,8 +1,12 @@
 """Manners that the checker watches, besides numbers, and derivatives of the second order."""
 
 import numpy as np
+import pytest
 
 from scratchgan.gradcheck import AGREE, WRONG, check, check_second
+from scratchgan.layers import Dense, Dropout, Embedding, Sequential, Tanh
+from scratchgan.layers.base import Layer
+from scratchgan.param import Param
 
 rng = np.random.default_rng(0)
 
@@ -86,6 +90,110 @@ def test_stale_and_accumulated_gradients_are_found():
     assert kept.findings == ["the gradient of W is stale: it belongs to an earlier call"]
     summed = check(Summed(), x)
     assert any("W changes when the same call is made again: it is added to the old one" in f for f in summed.findings)
+
+
+# ---- the protocol of our own layers ----------------------------------------------------------------------
+
+
+class Affine(Layer):
+    """y = g x + b, with `pull`, `accumulate` and `backward` each written out."""
+
+    def __init__(self):
+        self.g, self.b = Param(rng.standard_normal(3)), Param(rng.standard_normal(3))
+
+    def forward(self, x, train=True):
+        return self.g.value * x + self.b.value, [x]
+
+    def pull(self, tape, dy):
+        return self.g.value * dy, dy
+
+    def accumulate(self, tape, dy):
+        self.g.grad += (dy * tape[0]).sum(0)
+        self.b.grad += dy.sum(0)
+
+    def backward(self, tape, dy):
+        self.g.grad += (dy * tape[0]).sum(0)
+        self.b.grad += dy.sum(0)
+        return self.g.value * dy
+
+
+class PullAdds(Affine):
+    def pull(self, tape, dy):
+        self.b.grad += dy.sum(0)
+        return super().pull(tape, dy)
+
+
+class PullScales(Affine):
+    def pull(self, tape, dy):
+        return 2 * self.g.value * dy, dy
+
+
+class PullKeepsNothing(Affine):
+    def pull(self, tape, dy):
+        return self.g.value * dy
+
+
+class Forgets(Affine):
+    def accumulate(self, tape, dy):
+        self.g.grad += (dy * tape[0]).sum(0)
+
+
+class Doubles(Affine):
+    def accumulate(self, tape, dy):
+        super().accumulate(tape, dy)
+        self.b.grad += dy.sum(0)
+
+
+class Overwrites(Affine):
+    def accumulate(self, tape, dy):
+        super().accumulate(tape, dy)
+        self.b.grad[...] = dy.sum(0)
+
+
+class BackwardOverwrites(Affine):
+    def backward(self, tape, dy):
+        self.b.grad[...] = 0
+        return super().backward(tape, dy)
+
+
+class SpendsItsTape(Affine):
+    def backward(self, tape, dy):
+        dx = super().backward(tape, dy)
+        tape[0] = 0 * tape[0]
+        return dx
+
+
+class HasNoAccumulate(Affine):
+    accumulate = Layer.accumulate
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(
+    ("kind", "finding"),
+    [
+        (PullAdds, "pull changes the grad of b: pull is to leave every grad as it is"),
+        (PullScales, "pull gives another dx than backward did with the same tape"),
+        (PullKeepsNothing, "pull returns no pair, (dx, kept)"),
+        (Forgets, "accumulate leaves out the gradient of b"),
+        (Doubles, "accumulate adds another gradient of b than backward did with the same tape"),
+        (Overwrites, "accumulate overwrites the gradient of b, instead of adding to it"),
+        (BackwardOverwrites, "backward overwrites the gradient of b, instead of adding to it"),
+        (SpendsItsTape, "accumulate leaves out the gradient of g"),  # what it finds in the tape is 0
+        (HasNoAccumulate, "accumulate raises NotImplementedError"),
+    ],
+)
+def test_a_layer_that_does_not_keep_to_the_protocol_is_found(kind, finding, dtype):
+    report = check(kind().astype(dtype), rng.standard_normal((4, 3)).astype(dtype))
+    assert set(report.verdict.values()) == {AGREE}  # its backward is right
+    assert report.overall == WRONG and any(text.startswith(finding) for text in report.findings), report.findings
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_layer_that_keeps_to_the_protocol_is_not_blamed(dtype):
+    for layer in (Affine(), Sequential(Dense(3, 2, rng=rng), Tanh(), Dropout(0.5, rng=np.random.default_rng(0)))):
+        report = check(layer.astype(dtype), rng.standard_normal((4, 3)).astype(dtype))
+        assert report.ok, str(report)
+    assert check(Embedding(4, 3, rng=rng).astype(dtype), np.array([0, 3, 3])).ok  # it has no dx
 
 
 # ---- second order ----------------------------------------------------------------------------------------

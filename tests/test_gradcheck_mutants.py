@@ -7,7 +7,7 @@ import pytest
 from gradcheck_held_out import COURSE, FRESH, HELD_OUT, outcome
 from gradcheck_table import bugs, summary, table, tally
 
-from scratchgan.gradcheck import causes
+from scratchgan.gradcheck.causes import search
 
 PAGE = Path(__file__).parent.parent / "docs" / "gradcheck.md"
 
@@ -15,7 +15,7 @@ PAGE = Path(__file__).parent.parent / "docs" / "gradcheck.md"
 @pytest.fixture(autouse=True)
 def time_enough(monkeypatch):
     """A machine with much else to do must not change what is found."""
-    monkeypatch.setattr(causes, "SECONDS", 120.0)
+    monkeypatch.setattr(search, "SECONDS", 120.0)
 
 
 def test_planted_bugs_get_their_cause_and_correct_code_is_never_called_wrong():

@@ -5,10 +5,12 @@ import math
 import numpy as np
 import pytest
 
-from scratchgan.errors import DataError, SettingsError
-from scratchgan.gradcheck import references, vector_files, vectors
-from scratchgan.gradcheck.vector_files import Vectors
-from scratchgan.gradcheck.verify import verify
+from scratchgan.support.errors import DataError, SettingsError
+from scratchgan.vectors import files, references
+from scratchgan.vectors.files import Vectors
+from scratchgan.vectors.layouts import LAYOUTS, axis_kinds, from_layout, to_layout
+from scratchgan.vectors.make import make
+from scratchgan.vectors.verify import verify
 
 NAMES = list(references.LAYERS)
 
@@ -26,7 +28,7 @@ def judged(found, made, skip=()):
 
 @pytest.fixture(scope="module")
 def conv2d():
-    return vectors.make("conv2d")
+    return make("conv2d")
 
 
 # ---- what they hold --------------------------------------------------------------------------------------
@@ -34,8 +36,8 @@ def conv2d():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_same_numbers_each_time_and_correct_results_agree(name):
-    made = vectors.make(name)
-    assert vector_files.as_npz(made) == vector_files.as_npz(vectors.make(name))
+    made = make(name)
+    assert files.as_npz(made) == files.as_npz(make(name))
     for dtype in ("float64", "float32"):
         outcome = judged(results(made, dtype), made)
         assert outcome.ok, str(outcome)
@@ -47,10 +49,10 @@ def test_the_same_numbers_each_time_and_correct_results_agree(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("layout", vectors.LAYOUTS)
+@pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_wrong_array_is_wrong_in_every_case(name, layout):
     """Each result in turn: one entry off by a thousandth of the largest, wherever that is more than rounding."""
-    made = vectors.make(name, layout)
+    made = make(name, layout)
     right = results(made)
     for wrong in {key.split("/")[2] for key in right}:
         found, expected = dict(right), set()
@@ -71,7 +73,7 @@ def judged_fast(found, made):
     """As `judged`, without the search for causes: {CASE/DTYPE: {name: verdict}}."""
     from unittest import mock
 
-    with mock.patch("scratchgan.gradcheck.verify.explain"):
+    with mock.patch("scratchgan.vectors.verify.explain"):
         return {key: report.verdict for key, report in judged(found, made).reports.items()}
 
 
@@ -79,12 +81,14 @@ def test_every_layer_has_vectors():
     from scratchgan import layers
 
     written = {type(case.layer).__name__ for name in NAMES for case in references.cases(name)}
-    containers = {"Layer", "Linear", "Pointwise", "Sequential", "Residual", "Concat"}
+    bases = {"Layer", "LinearMap", "FixedMap", "Pointwise", "Surprise", "Bilinear"}
+    containers = {"Sequential", "Residual", "Concat", "Fork", "Each"}
     moved = {"Flatten", "Reshape", "Crop", "Blur", "PixelUnshuffle"}  # nothing that could go wrong otherwise
     drawn = {"Dropout", "GaussianNoise"}  # their y is random
-    told = {"Conditional", "ConditionalAffine", "ConditionalBatchNorm", "Given", "Join", "LabelChannels", "Projection"}
+    pairs = {"Add", "Dot", "Join", "Mix", "Modulate", "Part", "Scores"}  # they take a tuple, and a case has one x
+    told = {"Conditional", "ConditionalAffine", "ConditionalBatchNorm", "LabelChannels", "Projection"}  # (x, labels)
     ours = {"Closeness", "Maxout", "MinibatchDiscrimination", "MinibatchStd", "Pack", "Rotations"}  # and of GANs alone
-    assert set(layers.__all__) - containers - moved - drawn - told - ours <= written  # `told` take a pair, (x, labels)
+    assert set(layers.__all__) - bases - containers - moved - drawn - pairs - told - ours <= written
 
 
 def test_sums_in_another_order_agree(conv2d):
@@ -117,12 +121,12 @@ def one_by_one(layer, given):
 
 
 def test_half_precision_and_a_one_pass_variance_are_wrong():
-    made = vectors.make("dense")
+    made = make("dense")
     found = results(made, second_order=False)
     for key in found:
         found[key] = found[key].astype("float16").astype("float32")
     assert judged(found, made).overall == "WRONG"
-    made = vectors.make("batch_norm")
+    made = make("batch_norm")
     found = results(made, second_order=False)
     x = made.arrays["offset/float32/x"]
     axes = (0, 1, 2)
@@ -136,12 +140,12 @@ def test_half_precision_and_a_one_pass_variance_are_wrong():
 # ---- files -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("format", vector_files.FORMATS)
+@pytest.mark.parametrize("format", files.FORMATS)
 @pytest.mark.parametrize("name", ["conv2d", "embedding"])
 def test_what_is_written_is_read_back(tmp_path, format, name):
-    made = vectors.make(name)
-    vector_files.write(tmp_path / "file", format, made)
-    back = vector_files.read(tmp_path / "file")
+    made = make(name)
+    files.write(tmp_path / "file", format, made)
+    back = files.read(tmp_path / "file")
     assert back.manifest == made.manifest and back.arrays.keys() == made.arrays.keys()
     assert list(back.arrays) == list(made.arrays)  # the simplest case first
     for key, array in made.arrays.items():
@@ -151,7 +155,7 @@ def test_what_is_written_is_read_back(tmp_path, format, name):
 
 
 def test_numpy_and_unzip_read_the_npz(tmp_path, conv2d):
-    vector_files.write(tmp_path / "conv2d.npz", "npz", conv2d)
+    files.write(tmp_path / "conv2d.npz", "npz", conv2d)
     with np.load(tmp_path / "conv2d.npz") as archive:
         np.testing.assert_array_equal(archive["groups/float32/W"], conv2d.arrays["groups/float32/W"])
         assert archive["groups/settings/groups"] == 2
@@ -175,7 +179,7 @@ def test_numpy_and_unzip_read_the_npz(tmp_path, conv2d):
 def test_files_that_cannot_be_used_are_named(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=message) as caught:
-        vector_files.read(tmp_path / name)
+        files.read(tmp_path / name)
     assert name in str(caught.value)
 
 
@@ -185,19 +189,19 @@ def test_every_damage_of_a_compressed_file_is_named(tmp_path):
     for place in range(2, len(content), 7):
         (tmp_path / "a.npz").write_bytes(content[:place] + bytes([content[place] ^ 0x55]) + content[place + 1 :])
         try:
-            vector_files.read(tmp_path / "a.npz")
+            files.read(tmp_path / "a.npz")
         except DataError as error:
             assert "a.npz" in str(error)
 
 
 def test_a_name_is_proposed():
     with pytest.raises(SettingsError, match="did you mean batch_norm"):
-        vectors.make("BatchNorm")
+        make("BatchNorm")
 
 
 def test_json_takes_what_c_prints(tmp_path):
     (tmp_path / "a.json").write_text('{"plain/float32/dW": [nan, -nan, inf, -inf, 1.5]}')
-    array = vector_files.read(tmp_path / "a.json").arrays["plain/float32/dW"]
+    array = files.read(tmp_path / "a.json").arrays["plain/float32/dW"]
     assert array.dtype == "float32"
     np.testing.assert_array_equal(array, [math.nan, math.nan, math.inf, -math.inf, 1.5])
 
@@ -205,15 +209,15 @@ def test_json_takes_what_c_prints(tmp_path):
 # ---- verdicts --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("written", vectors.LAYOUTS)
-@pytest.mark.parametrize("layout", vectors.LAYOUTS)
+@pytest.mark.parametrize("written", LAYOUTS)
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("flat", [False, True])
 def test_layouts_are_recognised(written, layout, flat):
-    made, kinds = vectors.make("conv2d", written), vectors.axis_kinds("conv2d")
+    made, kinds = make("conv2d", written), axis_kinds("conv2d")
     found = {}
     for key, array in results(made).items():
         kind = kinds.get(key.split("/")[2])
-        array = vectors.to_layout(vectors.from_layout(array, kind, written), kind, layout)
+        array = to_layout(from_layout(array, kind, written), kind, layout)
         found[key] = array.ravel() if flat else array
     outcome = judged(found, made)
     assert outcome.ok, str(outcome)
@@ -243,7 +247,7 @@ def test_wrong_shapes_and_nan_are_wrong(conv2d):
     assert judged(found, conv2d).wrong()["dx"] == ["plain/float32"]
 
 
-@pytest.mark.parametrize("layout", vectors.LAYOUTS)
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize(
     ("name", "array", "bug", "kind"),
     [
@@ -256,13 +260,13 @@ def test_wrong_shapes_and_nan_are_wrong(conv2d):
     ],
 )
 def test_bugs_are_wrong_with_their_cause(name, array, bug, kind, layout):
-    made = vectors.make(name, layout)
-    found, kinds = results(made), vectors.axis_kinds(name)
+    made = make(name, layout)
+    found, kinds = results(made), axis_kinds(name)
     case = references.cases(name)[0 if name != "batch_norm" else 2].name
-    at = lambda n: vectors.from_layout(made.arrays[f"{case}/float32/{n}"], kinds.get(n), layout)
+    at = lambda n: from_layout(made.arrays[f"{case}/float32/{n}"], kinds.get(n), layout)
     given = {n: at(n) for n, order in made.manifest["names"].items() if order == "input"}
     key = f"{case}/float32/{array}"
-    found[key] = vectors.to_layout(np.asarray(bug(at(array), given), "float32"), kinds.get(array), layout)
+    found[key] = to_layout(np.asarray(bug(at(array), given), "float32"), kinds.get(array), layout)
     outcome = judged(found, made)
     assert outcome.wrong()[array] == [f"{case}/float32"]
     causes = outcome.reports[f"{case}/float32"].causes

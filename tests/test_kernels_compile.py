@@ -13,7 +13,7 @@ import kernel_cpu
 import pytest
 
 from scratchgan import xp
-from scratchgan.kernels import cuda
+from scratchgan.fast.kernels import cuda
 
 ARCHITECTURES = ("sm_80", "sm_90")  # A100; H100 and H200
 

@@ -16,7 +16,8 @@ import test_optim
 
 from scratchgan import losses
 from scratchgan.data import Batches, mixtures
-from scratchgan.layers import Dense, Layer, LeakyReLU, Sequential, Tanh
+from scratchgan.examples import gan
+from scratchgan.layers import Dense, Layer, LeakyReLU, Sequential, Tanh, functions
 from scratchgan.optim import Optimizer
 
 if sys.version_info < (3, 11):
@@ -45,11 +46,27 @@ def test_two_forwards_and_one_cache():
             self.x = x
             return x**2, None
 
-        def backward(self, tape, dy, grads=True):
-            return 2 * self.x * dy
+        def pull(self, tape, dy):
+            return 2 * self.x * dy, None
 
     rng = np.random.default_rng(0)
     caught(laws.interleaves, Cached(), rng.standard_normal((4, 2)), rng)
+
+
+def test_dy_kept_on_the_layer():
+    """What double_backward needs of a pull, overwritten by the next one: a penalty's derivative at another dy."""
+
+    class Kept(Tanh):
+        def pull(self, y, dy):
+            self.dy = dy
+            return super().pull(y, dy)[0], None
+
+        def double_backward(self, y, kept, ddx):
+            return super().double_backward(y, self.dy, ddx)
+
+    rng = np.random.default_rng(0)
+    laws.second_order(Kept(), rng.standard_normal((4, 2)), rng)  # with one pull there is nothing wrong
+    caught(laws.one_tape_serves_twice, Kept(), rng.standard_normal((4, 2)), rng)
 
 
 def test_curvature_dropped(monkeypatch):
@@ -62,28 +79,35 @@ def test_curvature_dropped(monkeypatch):
 def test_last_sweep_forgotten(monkeypatch):
     """Bends that are collected and never sent down into the weights below."""
 
-    def two_sweeps(self, tapes, dy, ddx, grads=True):
-        dys = [dy]
-        for layer, tape in zip(self.layers[:0:-1], tapes[:0:-1], strict=True):
-            dys.insert(0, layer.backward(tape, dys[0], grads=False))
-        for layer, tape, layer_dy in zip(self.layers, tapes, dys, strict=True):
-            ddx, _ = layer.double_backward(tape, layer_dy, ddx, grads)
+    def one_sweep(self, tapes, kept, ddx):
+        for layer, tape, layer_kept in zip(self.layers, tapes, kept, strict=True):
+            ddx, _ = layer.double_backward(tape, layer_kept, ddx)
         return ddx, None
 
-    monkeypatch.setattr(Sequential, "double_backward", two_sweeps)
+    monkeypatch.setattr(Sequential, "double_backward", one_sweep)
     caught(laws.second_order, *smooth_network())
 
 
 def test_gradients_overwritten_instead_of_added(monkeypatch):
     """The loss of D(real) is lost when that of D(fake) is propagated."""
 
-    def backward(self, x, dy, grads=True):
-        if grads:
-            self.W.grad[...] = self.weight_grad(x, dy)
-        return self.input_grad(self.W.value, dy, x.shape)
+    def accumulate(self, x, dy):
+        self.W.grad[...] = self.weight_grad(x, dy)
 
-    monkeypatch.setattr(Dense, "backward", backward)
+    monkeypatch.setattr(Dense, "accumulate", accumulate)
     caught(laws.interleaves, *smooth_network())
+
+
+def test_gradients_of_the_generators_step_left_in_the_discriminator(monkeypatch):
+    """G's gradient comes through D, and into D's weights as well: D's next step takes what was G's (many tutorials)."""
+
+    def pull(self, x, dy):
+        self.accumulate(x, dy)
+        return self.input_grad(self.W.value, dy, x.shape), dy
+
+    laws.pull_leaves_grads_alone(*smooth_network())
+    monkeypatch.setattr(Dense, "pull", pull)
+    caught(laws.pull_leaves_grads_alone, *smooth_network())
 
 
 def test_slope_taken_for_its_mirror(monkeypatch):
@@ -107,13 +131,13 @@ def test_generator_never_moves(monkeypatch):
 
 def test_generator_loss_with_the_wrong_sign(monkeypatch):
     """G descends where it should ascend."""
-    right = losses.nonsaturating_generator
+    discriminator, generator = gan.LOSSES["nonsaturating"]
 
     def wrong(fake_logits):
-        loss, d_fake = right(fake_logits)
+        loss, d_fake = generator(fake_logits)
         return loss, -d_fake
 
-    monkeypatch.setattr(losses, "nonsaturating_generator", wrong)
+    monkeypatch.setitem(gan.LOSSES, "nonsaturating", (discriminator, wrong))
     caught(test_examples.test_a_generator_step_raises_what_D_says_of_its_samples, "gan")
 
 
@@ -141,7 +165,7 @@ def test_softmax_taken_twice(monkeypatch):
 
 def test_sigmoid_computed_as_it_is_written(monkeypatch):
     """1 - 1 / (1 + exp(x)): the small gradients that the saturating loss is about become 0."""
-    monkeypatch.setattr(losses, "sigmoid", lambda x: 1 - 1 / (1 + np.exp(x)))
+    monkeypatch.setattr(functions, "sigmoid", lambda x: 1 - 1 / (1 + np.exp(x)))
     caught(test_losses.test_small_gradients_keep_their_relative_precision)
 
 

@@ -17,9 +17,9 @@ from test_known_bugs import caught
 
 from scratchgan import losses, penalties
 from scratchgan.layers import BatchNorm, Sequential, Sigmoid, Tanh
-from scratchgan.layers.norm import Normalization
+from scratchgan.layers.norm import Normalization, group_mean
 from scratchgan.optim import Optimizer
-from scratchgan.param import Spectral
+from scratchgan.weights import Spectral
 
 WGAN_GP = PENALTIES["wgan_gp"]
 
@@ -99,7 +99,7 @@ def test_batch_norm_in_a_penalised_critic(monkeypatch):
 @pytest.mark.parametrize("law", [penalty_laws.agrees_with_complex_step, penalty_laws.agrees_with_differences])
 def test_penalty_without_a_backward(monkeypatch, law):
     """It is in the printed loss, and moves nothing (mlpack)."""
-    monkeypatch.setattr(Sequential, "double_backward", lambda self, tape, dy, ddx, grads=True: (None, None))
+    monkeypatch.setattr(Sequential, "double_backward", lambda self, tapes, kept, ddx: (None, None))
     caught(law, *case("mlp, leaky"), WGAN_GP)
 
 
@@ -115,13 +115,11 @@ def test_inverse_deviation_taken_for_a_constant(monkeypatch):
     """Second order through batch norm, without the path through 1 / sqrt(var + eps) (DeZero)."""
     right = Normalization.double_backward
 
-    def double_backward(self, tape, dy, ddx, grads=True):
-        ddy, bend = right(self, tape, dy, ddx, grads)
-        gain = self.gain()
-        rows = lambda u: u.reshape(tape[0].shape)
-        dx, *_ = self.respond(tape, rows(dy), gain)
-        _, tilt, *_ = self.respond(tape, rows(ddx), np.ones_like(gain))
-        return ddy, bend + (dx * tilt).reshape(dy.shape)  # takes back that r moves by -r tilt
+    def double_backward(self, tape, kept, ddx):
+        ddy, bend = right(self, tape, kept, ddx)
+        xhat, r, _ = tape
+        along = r * group_mean(self.grouped(ddx) * self.grouped(xhat))
+        return ddy, bend + (along * self.grouped(kept[1])).reshape(xhat.shape)  # takes back that r moves by -r along
 
     D, real, fake = case("mlp, tanh, batch norm")
     insist = lambda: penalty_laws.agrees_with_complex_step(D, real, fake, WGAN_GP, batch_statistics=True)
@@ -224,7 +222,7 @@ def test_generator_never_moves(monkeypatch):
     step = Optimizer.step
 
     def flushed(self):
-        if any(param.value.shape[-1] > 1 for param in self.flat.parts[-1:]):  # G: its output is no single score
+        if any(param.value.shape[-1] > 1 for param in self.flat.params[-1:]):  # G: its output is no single score
             self.flat.grad.fill(0)
         step(self)
 

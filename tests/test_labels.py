@@ -8,7 +8,7 @@ import pytest
 from objectives import above_zero, follows, log_p, log_sigmoid, stretches, to_the_margin
 from test_examples import start, told_to_D
 
-from scratchgan import inspect, penalties
+from scratchgan import penalties
 from scratchgan.data import to_signed
 from scratchgan.layers import (
     BatchNorm,
@@ -18,13 +18,15 @@ from scratchgan.layers import (
     ConditionalBatchNorm,
     Dense,
     Embedding,
-    Given,
     LabelChannels,
+    Layer,
+    Part,
     Projection,
     Residual,
     Sequential,
     Tanh,
 )
+from scratchgan.tools import look
 
 rng = np.random.default_rng(0)
 
@@ -57,9 +59,9 @@ def objective(name, player, G, D, draw, real, labels=None):
     """What a player descends, for networks of any dtype."""
     z = draw()
     moved = lambda x: np.roll(x, SHIFT, (1, 2)) if name == "data_augmentation" else x
-    judge = lambda x: D.forward((moved(x), labels) if D.takes_labels else x)[0]
+    judge = lambda x: D.forward((moved(x), labels) if D.takes_pair else x)[0]
     D_descends, G_descends = OBJECTIVES[name]
-    fake = G.forward((z, labels) if G.takes_labels else z)[0]
+    fake = G.forward((z, labels) if G.takes_pair else z)[0]
     if player == "D":
         return D_descends(judge(real), judge(fake), labels)
     return G_descends(judge(fake), labels)
@@ -172,16 +174,48 @@ def test_a_projection_is_the_sum_of_two_scores():
     np.testing.assert_allclose(layer((x, np.array([2, 1])))[:, 0], layer.score(x)[:, 0] + products, rtol=1e-5)
 
 
-def test_a_penalty_is_the_same_for_a_pair_and_for_what_is_given():
+class Told(Layer):
+    """A network of pairs (x, labels) as the function of x alone that it is for the labels of one batch."""
+
+    def __init__(self, layer, labels):
+        self.layer = layer
+        self.pair = lambda x: (x, labels)
+
+    def forward(self, x, train=True):
+        return self.layer.forward(self.pair(x), train)
+
+    def pull(self, tape, dy):
+        (dx, d_labels), kept = self.layer.pull(tape, dy)
+        assert d_labels is None
+        return dx, kept
+
+    def accumulate(self, tape, dy):
+        self.layer.accumulate(tape, dy)
+
+    def double_backward(self, tape, kept, ddx):
+        ddy, bend = self.layer.double_backward(tape, kept, (ddx, None))
+        return ddy, None if bend is None else bend[0]
+
+
+def test_a_penalty_of_pairs_is_that_of_a_function_of_x_alone():
+    """The labels stay as they are: what is penalised is the gradient with respect to x."""
     D = Conditional(Dense(3, 5, rng=rng), Tanh(), Projection(5, 4, rng=rng)).astype(np.float64)
-    x, labels = rng.standard_normal((6, 3)), rng.integers(0, 4, 6)
-    value = penalties.r1(D, (x, labels))
-    pair = [param.grad.copy() for param in D.params()]
-    D.zero_grad()
-    assert penalties.r1(Given(D, labels), x) == value > 0
-    for param, grad in zip(D.params(), pair, strict=True):
-        np.testing.assert_array_equal(param.grad, grad)
-    assert Given(D, labels).state().keys() == {f"layer.{path}" for path in D.state()}  # labels are no part of it
+    real, fake = rng.standard_normal((2, 6, 3))
+    labels = rng.integers(0, 4, 6)
+    told = Told(D, labels)
+    draw = lambda: np.random.default_rng(1)
+    for of_pairs, of_x in (
+        (lambda: penalties.r1(D, real, labels=labels), lambda: penalties.r1(told, real)),
+        (lambda: penalties.wgan_gp(D, real, fake, rng=draw(), labels=labels),
+         lambda: penalties.wgan_gp(told, real, fake, rng=draw())),
+    ):  # fmt: skip
+        value = of_pairs()
+        grads = [param.grad.copy() for param in D.params()]
+        D.zero_grad()
+        assert of_x() == value > 0
+        for param, grad in zip(D.params(), grads, strict=True):
+            np.testing.assert_array_equal(param.grad, grad)
+        D.zero_grad()
 
 
 x = rng.standard_normal((4, 3), dtype=np.float32)
@@ -193,11 +227,11 @@ LAYERS = {
     "Conditional": Conditional(Dense(3, 3, rng=rng), ConditionalBatchNorm(3, 3)),
 }  # fmt: skip
 REFUSED = {
-    "no pair": (x, TypeError, r"is a ndarray, wanted a pair \(x, labels\)"),
+    "no pair": (x, TypeError, r"is one array, wanted a pair \(x, labels\)"),
     "a list": ([x, labels], TypeError, "is a list, wanted a pair"),
     "three": ((x, labels, labels), TypeError, "wanted a pair"),
     "floats": ((x, labels.astype(np.float32)), TypeError, "got float32 for labels, wanted an array of integers"),
-    "a list of labels": ((x, labels.tolist()), ValueError, r"labels are list, wanted \(4,\)"),
+    "a list of labels": ((x, labels.tolist()), ValueError, r"labels are a list, wanted \(4,\)"),
     "too many": ((x, np.append(labels, 1)), ValueError, r"labels are \(5,\), wanted \(4,\)"),
     "one-hot": ((x, np.eye(4, dtype=int)), ValueError, r"labels are \(4, 4\), wanted \(4,\)"),
     "above K - 1": ((x, labels + 1), ValueError, "got 1 to 3 for labels, wanted 0 to 2"),
@@ -214,21 +248,22 @@ def test_a_layer_refuses(name, case):
 
 
 def test_a_container_without_labels_takes_no_layer_that_wants_them():
-    with pytest.raises(ValueError, match=r"no labels for Projection\(3, 2\): write Conditional"):
-        Sequential(Dense(3, 3, rng=rng), Projection(3, 2, rng=rng))
+    x = rng.standard_normal((4, 3), dtype=np.float32)
+    with pytest.raises(TypeError, match=r"Projection\(3, 2\): the input is one array, wanted a pair"):
+        Sequential(Dense(3, 3, rng=rng), Projection(3, 2, rng=rng))(x)
     for container, branches in ((Concat, (Tanh(), Projection(3, 2, rng=rng))), (Residual, (Tanh(), Conditional()))):
         with pytest.raises(ValueError, match="some branches take labels and some do not"):
             container(*branches)
-    assert isinstance(Residual(Conditional(Tanh())).shortcut, Conditional)
-    assert not Embedding(3, 2, rng=rng).takes_labels  # its input is the labels, and not a pair
+    assert isinstance(Residual(Conditional(Tanh())).shortcut, Part)  # of the pair, x
+    assert not Embedding(3, 2, rng=rng).takes_pair  # its input is the labels, and not a pair
 
 
 def test_a_network_that_takes_labels_can_be_looked_into():
     model, _ = start("projection")
     for net, shape in ((model.G, (2, 100)), (model.D, (2, 28, 28, 1))):
-        assert sum(row.parameters for row in inspect.count(net, shape)) == sum(p.value.size for p in net.params())
+        assert sum(row.parameters for row in look.count(net, shape)) == sum(p.value.size for p in net.params())
         pair = rng.standard_normal(shape, dtype=np.float32), np.array([3, 1])
-        records = inspect.trace(net, pair, np.random.default_rng(0))
+        records = look.trace(net, pair, np.random.default_rng(0))
         y, tape = copy.deepcopy(net).forward(pair)
-        dx = net.backward(tape, np.random.default_rng(0).standard_normal(y.shape).astype("float32"), grads=False)
+        (dx, _), _ = net.pull(tape, np.random.default_rng(0).standard_normal(y.shape).astype("float32"))
         assert np.isclose(records[-1].spread, y.std()) and np.isclose(records[0].gradient_spread, dx.std())

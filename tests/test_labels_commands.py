@@ -5,11 +5,13 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from test_examples import EXAMPLES, cgan, data_augmentation, retrieval, start
+from test_examples import EXAMPLES, start
 
 from scratchgan import data, training
-from scratchgan.errors import DataError
+from scratchgan.examples import cgan
+from scratchgan.examples.uses import data_augmentation, retrieval
 from scratchgan.metrics import classifier
+from scratchgan.support.errors import DataError
 
 rng = np.random.default_rng(0)
 
@@ -90,7 +92,7 @@ def test_a_folder_has_no_test_pictures_to_compare_or_to_look_for(folder, tmp_pat
         (data_augmentation, data_augmentation.DataAugmentation, {"classes": 3, "labels": 2}),
         (retrieval, retrieval.Retrieval, {}),
     ):
-        run = trained(module, Model, out=module.__name__, **common, **more)
+        run = trained(module, Model, out=Model.__name__, **common, **more)
         command = module.compare if module is data_augmentation else module.retrieve
         with pytest.raises(SystemExit) as exit:
             training.main(Model, module.Settings, [command.__name__, run], commands=[command])
@@ -129,7 +131,7 @@ def test_accuracy_counts_the_samples_that_the_classifier_recognises(tmp_path, mo
     run, main = trained(cgan, cgan.CGAN, tmp_path, monkeypatch), (cgan.CGAN, cgan.Settings)
     with pytest.raises(SystemExit):
         training.main(*main, ["accuracy", run], commands=[training.accuracy])
-    assert "examples/classifier.py --data glyphs" in capsys.readouterr().err
+    assert "examples/uses/classifier.py --data glyphs" in capsys.readouterr().err
     net = classifier.lenet((28, 28, 1), 10, rng=rng)
     net.layers[1].W.value[...] = 0
     net.layers[1].b.value[7] = 1  # a classifier that sees sevens only

@@ -1,4 +1,7 @@
-"""Twenty steps of a convolutional GAN against the same training written out with loops and nothing of the library."""
+"""Twenty steps of a convolutional GAN against the same training longhand: loops, and nothing of the library.
+
+The first is the loop of examples/course/04_images.py, whose appendix this is.
+"""
 
 import numpy as np
 
@@ -32,13 +35,14 @@ def with_the_library():
         real_logits, real_tape = D.forward(real)
         fake_logits, fake_tape = D.forward(G.forward(z_D)[0])
         D_loss, d_real, d_fake = losses.nonsaturating_discriminator(real_logits, fake_logits)
-        D.backward(real_tape, d_real)
-        D.backward(fake_tape, d_fake)
+        D.accumulate(real_tape, d_real)
+        D.accumulate(fake_tape, d_fake)
         opt_D.step()
         fake, G_tape = G.forward(z_G)
         logits, D_tape = D.forward(fake)
         G_loss, d_logits = losses.nonsaturating_generator(logits)
-        G.backward(G_tape, D.backward(D_tape, d_logits, grads=False))
+        d_fake, _ = D.pull(D_tape, d_logits)
+        G.accumulate(G_tape, d_fake)
         opt_G.step()
         history.append((float(D_loss), float(G_loss)))
     return np.array(history)

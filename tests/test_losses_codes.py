@@ -150,7 +150,7 @@ def test_feature_matching(shape, m, seed):
 
 def test_errors():
     x = np.zeros((3, 2), np.float32)
-    with pytest.raises(ValueError, match="labels are 0 to 2, wanted 0 to 1"):
+    with pytest.raises(ValueError, match="got 0 to 2 for labels, wanted 0 to 1"):
         losses.categorical_information(x, np.array([0, 1, 2]))
     with pytest.raises(ValueError, match=r"gaussian_information: the target has shape \(3, 1\), wanted \(3, 2\)"):
         losses.gaussian_information(x, x, x[:, :1])
@@ -158,9 +158,9 @@ def test_errors():
         losses.gaussian_information(x, x[:1], x)
     with pytest.raises(ValueError, match=r"features have shapes \(3, 2\) and \(3, 1\)"):
         losses.feature_matching(x, x[:, :1])
-    with pytest.raises(ValueError, match="labels are float32"):
+    with pytest.raises(TypeError, match="got float32 for labels"):
         losses.semi_supervised_discriminator(x, x[:, 0], x, x)
-    with pytest.raises(ValueError, match="labels are list, wanted integers"):
+    with pytest.raises(TypeError, match="got a list for labels, wanted an array of integers"):
         losses.categorical_information(x, [0, 1, 1])
     labels = np.array([0, 1, 1])
     for real, fake, classes in ((x, x[:, :1], r"\[2, 2, 1\]"), (x[:, :1], x, r"\[2, 1, 2\]")):

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from scratchgan import memory
+from scratchgan.fast import memory
 
 
 def test_keep_changes_no_number():

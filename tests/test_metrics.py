@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scratchgan import xp
 from scratchgan.data import mixtures
 from scratchgan.metrics.modes import class_counts, counts, coverage, divergences
-from scratchgan.testing import strict_xp
+from scratchgan.tools.strict import strict_xp
 
 
 def test_perfect_samples_cover_all_modes():

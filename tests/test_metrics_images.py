@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scratchgan import xp
-from scratchgan.metrics.path import great_circle, path_length
+from scratchgan.latent import great_circle
+from scratchgan.metrics.path import path_length
 from scratchgan.metrics.similarity import C1, WEIGHTS, ms_ssim, similarity_of_pairs
-from scratchgan.testing import strict_xp
+from scratchgan.tools.strict import strict_xp
 
 
 def pictures(seed, n=6, side=28, channels=1):

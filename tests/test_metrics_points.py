@@ -15,7 +15,7 @@ from scratchgan.metrics.neighbours import density_coverage, memorization, precis
 from scratchgan.metrics.parzen import SIGMAS, log_density, log_likelihood
 from scratchgan.metrics.score import score
 from scratchgan.metrics.wasserstein import sliced, transport
-from scratchgan.testing import strict_xp
+from scratchgan.tools.strict import strict_xp
 
 # metric of two samples -> numbers that do not depend on the order of the samples; and the least number of points
 METRICS = {

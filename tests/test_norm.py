@@ -6,7 +6,7 @@ import pytest
 from rows_norm import drawn
 
 from scratchgan.gradcheck import ridders
-from scratchgan.layers import BatchNorm, Dense, GroupNorm, InstanceNorm, LayerNorm, PixelNorm, Sequential
+from scratchgan.layers import BatchNorm, Dense, GroupNorm, InstanceNorm, Layer, LayerNorm, PixelNorm, Sequential
 from scratchgan.optim import EMA
 
 SHAPES = [(5, 6), (4, 3, 6), (3, 2, 4, 6), (2, 3, 2, 2, 6)]  # vectors, sequences, images, video
@@ -119,7 +119,7 @@ def test_running_statistics_are_those_of_the_formula(momentum):
 def test_defaults_are_those_of_pytorch():
     layer = BatchNorm(2)
     assert (layer.eps, layer.momentum) == (1e-5, 0.1)
-    assert {array.dtype for *_, array in layer.attributes(np.ndarray)} == {np.dtype("float32")}
+    assert {array.dtype for array in layer.named_arrays().values()} == {np.dtype("float32")}
     for call in (lambda: BatchNorm(2, 0.8), lambda: LayerNorm(2, 0.8), lambda: GroupNorm(1, 2, 0.8)):
         with pytest.raises(TypeError, match="positional"):
             call()  # eps or momentum? One has to say so.
@@ -154,9 +154,11 @@ def test_a_tape_remembers_its_mode(train):
     assert error.max() < 1e-8
     layer.running_var *= 2  # what belongs to the call is on its tape
     layer.forward(x, not train)
-    assert abs(laws.inner(dy, Jv) - laws.inner(layer.backward(tape, dy), v)) < 1e-7
-    np.testing.assert_allclose(layer.double_backward(tape, dy, v)[0], Jv, atol=1e-8)
-    assert (layer.double_backward(tape, dy, v)[1] is None) == (not train)
+    dx, kept = layer.pull(tape, dy)
+    assert abs(laws.inner(dy, Jv) - laws.inner(dx, v)) < 1e-7
+    ddy, bend = layer.double_backward(tape, kept, v)
+    np.testing.assert_allclose(ddy, Jv, atol=1e-8)
+    assert (bend is None) == (not train)
 
 
 # ---- float32 ---------------------------------------------------------------------------------------------
@@ -178,7 +180,8 @@ def test_a_constant_input_stays_finite(layer, value):
     x = np.full((4, 3, 2), value, dtype=np.float32)
     dy, ddx = np.random.default_rng(0).standard_normal((2, *x.shape), dtype=np.float32)
     y, tape = layer.forward(x)
-    for array in (y, layer.backward(tape, dy), *layer.double_backward(tape, dy, ddx)):
+    dx, kept = layer.pull(tape, dy)
+    for array in (y, dx, *layer.double_backward(tape, kept, ddx)):
         assert np.isfinite(array).all()
 
 
@@ -186,7 +189,8 @@ def test_numpy_scalars_as_settings_keep_float32():
     x = np.random.default_rng(0).standard_normal((4, 2), dtype=np.float32)
     layer = BatchNorm(2, eps=np.float64(1e-5), momentum=np.float64(0.1))
     y, tape = layer.forward(x)
-    assert {array.dtype for array in (y, layer(x), *layer.double_backward(tape, y, x))} == {np.dtype("float32")}
+    dx, kept = layer.pull(tape, y)
+    assert {array.dtype for array in (y, layer(x), dx, *layer.double_backward(tape, kept, x))} == {np.dtype("float32")}
     assert PixelNorm(eps=np.float64(1e-8))(x).dtype == np.float32
 
 
@@ -202,11 +206,11 @@ def test_an_inverse_deviation_taken_for_a_constant_fails_the_oracle():
     """Second order without the change of r (DeZero): first order is right, and so is ddy."""
 
     class ConstantDeviation(BatchNorm):
-        def double_backward(self, tape, dy, ddx, grads=True):
-            ddy, bend = super().double_backward(tape, dy, ddx, grads)
-            xhat, r = tape[0][0], tape[1][0]
-            dx = self.backward(tape, dy, grads=False)
-            return ddy, bend + r * (ddx * xhat).mean(0) * dx
+        def double_backward(self, tape, kept, ddx):
+            ddy, bend = super().double_backward(tape, kept, ddx)
+            xhat, r, _ = tape
+            dx, _ = self.pull(tape, kept[0])
+            return ddy, bend + r.ravel() * (ddx * xhat).mean(0) * dx
 
     laws.second_order(*batch_of_two_channels(BatchNorm))
     laws.adjoint_in_x(*batch_of_two_channels(ConstantDeviation))
@@ -216,8 +220,11 @@ def test_an_inverse_deviation_taken_for_a_constant_fails_the_oracle():
 
 def test_a_backward_without_the_variance_path_passes_with_dy_of_ones_only():
     class MeanOnly(BatchNorm):
-        def backward(self, tape, dy, grads=True):
-            return self.gamma.value * tape[1][0] * (dy - dy.mean(0))
+        backward = Layer.backward
+
+        def pull(self, tape, dy):
+            _, r, _ = tape
+            return self.gamma.value * r.ravel() * (dy - dy.mean(0)), dy
 
     wrong, x, rng = batch_of_two_channels(MeanOnly)
     right, _, _ = batch_of_two_channels(BatchNorm)
@@ -332,7 +339,7 @@ def test_agrees_with_pytorch(make, shape, train):
     dx = layer.backward(tape, dy)
     pairs = [(y, y_there), (dx, dx_there)] + [(p.grad.copy(), w) for p, w in zip(layer.params(), first, strict=True)]
     layer.zero_grad()
-    ddy, bend = layer.double_backward(tape, dy, ddx)
+    ddy, bend = layer.double_backward(tape, layer.pull(tape, dy)[1], ddx)
     pairs += [(ddy, second[0]), (np.zeros(shape) if bend is None else bend, second[1])]
     pairs += [(p.grad, w) for p, w in zip(layer.params(), second[2:], strict=True)]
     if isinstance(layer, BatchNorm):

@@ -1,5 +1,6 @@
 """Every optimizer against its paper's formulas written out longhand, and the flat buffer that they work on."""
 
+import contextlib
 import copy
 import math
 import tracemalloc
@@ -7,9 +8,20 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from scratchgan import fast
 from scratchgan.layers import Dense, Sequential, Tanh
-from scratchgan.optim import EMA, SGD, Adam, RMSprop, constant, cosine, linear_decay
-from scratchgan.param import Param, flatten
+from scratchgan.optim import EMA, SGD, Adam, RMSprop, constant, cosine, flatten, linear_decay
+from scratchgan.param import Param
+
+
+@pytest.fixture(params=["twins", "plain"])
+def code(request):
+    """Compute with the twins, and by the plain code."""
+    with fast.plain() if request.param == "plain" else contextlib.nullcontext():
+        yield
+
+
+by_either_code = pytest.mark.usefixtures("code")
 
 
 def network(seed=0, dtype=np.float64):
@@ -33,6 +45,7 @@ def run(make, steps=7, dtype=np.float64):
 # ---- formulas --------------------------------------------------------------------------------------------
 
 
+@by_either_code
 def test_sgd():
     w_end, w, grads = run(lambda params: SGD(params, 0.1))
     for g in grads:
@@ -40,6 +53,7 @@ def test_sgd():
     np.testing.assert_allclose(w_end, w, rtol=1e-13)
 
 
+@by_either_code
 @pytest.mark.parametrize("nesterov", [False, True])
 def test_sgd_with_momentum(nesterov):
     w_end, w, grads = run(lambda params: SGD(params, 0.1, momentum=0.9, nesterov=nesterov))
@@ -50,6 +64,7 @@ def test_sgd_with_momentum(nesterov):
     np.testing.assert_allclose(w_end, w, rtol=1e-13)
 
 
+@by_either_code
 def test_nesterov_is_sutskevers_rule_seen_from_the_look_ahead_point():
     """Sutskever et al. 2013, eq. 3 and 4, with a gradient that depends on w: v' = m v - lr g(w + m v); w' = w + v'."""
     optimizer = SGD([param := Param(np.array([2.0]))], 0.1, momentum=0.9, nesterov=True)
@@ -62,6 +77,7 @@ def test_nesterov_is_sutskevers_rule_seen_from_the_look_ahead_point():
         np.testing.assert_allclose(param.value, w + 0.9 * v, rtol=1e-12)  # ours is kept at w + m v
 
 
+@by_either_code
 def test_rmsprop():
     w_end, w, grads = run(lambda params: RMSprop(params, 0.01, decay=0.9, eps=1e-6))
     s = np.zeros_like(w)
@@ -71,6 +87,7 @@ def test_rmsprop():
     np.testing.assert_allclose(w_end, w, rtol=1e-12)
 
 
+@by_either_code
 @pytest.mark.parametrize("decay", [0.0, 0.1])
 def test_adam(decay):
     w_end, w, grads = run(lambda params: Adam(params, 0.01, betas=(0.5, 0.9), eps=1e-3, weight_decay=decay))
@@ -83,6 +100,7 @@ def test_adam(decay):
     np.testing.assert_allclose(w_end, w, rtol=1e-12)
 
 
+@by_either_code
 def test_blocks_change_nothing():
     """More elements than a block holds: the same step as element by element."""
     value = np.random.default_rng(0).standard_normal(2**16 * 2 + 5)
@@ -93,6 +111,7 @@ def test_blocks_change_nothing():
     np.testing.assert_allclose(param.value, value - 0.01 * value / (np.abs(value) + 1e-8), rtol=1e-9)
 
 
+@by_either_code
 @pytest.mark.parametrize("make", [lambda p: SGD(p, 0.1, momentum=0.9, nesterov=True), RMSprop, Adam])
 def test_float32_stays_float32(make):
     w_end, *_ = run(make, dtype=np.float32)
@@ -113,6 +132,7 @@ def test_a_step_allocates_nothing(make):
     assert peak < 10_000  # a temporary of a block's length would be 262,144 bytes
 
 
+@by_either_code
 @pytest.mark.parametrize("make", [lambda p: SGD(p, 0.1, momentum=0.9), RMSprop, Adam])
 def test_state_resumes_exactly(make):
     straight, halved = network(), network()
@@ -158,6 +178,7 @@ def test_schedules():
         linear_decay(1.0, 3, start=3)(0)
 
 
+@by_either_code
 def test_an_optimizer_follows_its_schedule():
     w_end, w, grads = run(lambda params: SGD(params, linear_decay(0.1, 4)))
     for t, g in enumerate(grads):
@@ -168,6 +189,7 @@ def test_an_optimizer_follows_its_schedule():
 # ---- averages --------------------------------------------------------------------------------------------
 
 
+@by_either_code
 def test_ema():
     net = network()
     average = EMA(net, 0.9)
@@ -186,6 +208,7 @@ def test_ema():
     np.testing.assert_array_equal(other.net(x), average.net(x))
 
 
+@by_either_code
 def test_an_average_without_memory_is_the_network_itself():
     net = network()
     average = EMA(net, 0.0)
@@ -208,7 +231,7 @@ def test_flat_arrays_hold_every_param():
     flat.value[...] = 3.0
     assert all((param.value == 3.0).all() for param in net.params())
     y, tape = net.forward(np.ones((2, 3)))
-    net.backward(tape, y)
+    net.accumulate(tape, y)
     assert flat.grad.any()
     assert list(net.named_params()) == ["0.W", "0.b", "2.W", "2.b"]  # names survive
     assert flatten(net.params()) is flat
@@ -217,7 +240,7 @@ def test_flat_arrays_hold_every_param():
 def test_grads_that_were_there_survive_flattening():
     net = network()
     y, tape = net.forward(np.ones((2, 3)))
-    net.backward(tape, y)
+    net.accumulate(tape, y)
     grads = [param.grad.copy() for param in net.params()]
     flatten(net.params())
     for param, grad in zip(net.params(), grads, strict=True):

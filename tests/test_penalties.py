@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from laws import close, in_complex
 from penalty_laws import BATCH_NORMED, CRITICS, PENALTIES, case, value_and_grads
 
-from scratchgan import penalties
+from scratchgan import fast, penalties
 from scratchgan.gradcheck import complex_step
 from scratchgan.layers import (
     Concat,
@@ -30,7 +30,7 @@ from scratchgan.layers import (
     Sequential,
     Tanh,
 )
-from scratchgan.param import weight_norm
+from scratchgan.weights import weight_norm
 
 FEW = ("mlp, leaky", "mlp, tanh", "cnn, leaky", "cnn, tanh, group norm", "branches, tanh", "patches, tanh")
 # Differences of a convolutional critic take most of a second for each penalty.
@@ -57,6 +57,12 @@ def test_value_by_a_loop_over_samples_and_pixels(critic, penalty):
 @each_critic
 def test_gradient_by_complex_step(critic, penalty):
     laws.agrees_with_complex_step(*case(critic), PENALTIES[penalty])
+
+
+@each_critic
+def test_the_plain_code_gives_that_gradient_too(critic):
+    with fast.plain():
+        laws.agrees_with_complex_step(*case(critic), PENALTIES["wgan_gp"])
 
 
 @pytest.mark.parametrize("critic, penalty", BY_DIFFERENCES)
@@ -313,21 +319,29 @@ def test_a_smooth_critic_sends_its_bends_down_once():
     assert count(Tanh()) == [below, below, {"apply": 2, "input_grad": 1, "weight_grad": 1}]
 
 
-def test_gradients_kept_on_a_tape_serve_their_own_dy_only():
-    """double_backward after a backward with the same dy, with none, with another, and with an equal one."""
+def test_what_a_pull_keeps_serves_its_own_dy_only():
+    """double_backward after pulls with the same dy, with another, and with an equal one, and after other passes."""
     D, x, _ = case("branches, tanh")
     rng = np.random.default_rng(0)
     dy, other, ddx = rng.standard_normal((3, 1)), rng.standard_normal((3, 1)), rng.standard_normal((3, 3))
-    befores = {"the same": [dy], "none": [], "another": [other], "both": [dy, other], "an equal one": [dy.copy()]}
-    found = {}
-    for name, before in befores.items():
+    between = {
+        "nothing": lambda net, tape: None,
+        "the same": lambda net, tape: net.pull(tape, dy),
+        "another": lambda net, tape: net.pull(tape, other),
+        "an equal one": lambda net, tape: net.pull(tape, dy.copy()),
+        "into the weights": lambda net, tape: (net.accumulate(tape, other), net.backward(tape, other)),
+        "another x": lambda net, tape: net.pull(net.forward(x + 1)[1], other),
+    }
+    results = {}
+    for name, act in between.items():
         own = copy.deepcopy(D)
         _, tape = own.forward(x)
-        for given_dy in before:
-            own.backward(tape, given_dy, grads=False)
-        found[name] = [*own.double_backward(tape, dy, ddx), *[param.grad for param in own.params()]]
-    for arrays in found.values():
-        for array, expected in zip(arrays, found["none"], strict=True):
+        _, kept = own.pull(tape, dy)
+        act(own, tape)
+        own.zero_grad()
+        results[name] = [*own.double_backward(tape, kept, ddx), *[param.grad for param in own.params()]]
+    for arrays in results.values():
+        for array, expected in zip(arrays, results["nothing"], strict=True):
             np.testing.assert_array_equal(array, expected)
 
 

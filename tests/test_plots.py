@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from scratchgan import plots
-from scratchgan.errors import UserError
+from scratchgan.support.errors import UserError
 
 
 @given(

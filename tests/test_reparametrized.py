@@ -27,8 +27,8 @@ from scratchgan.layers import (
     Tanh,
 )
 from scratchgan.optim import EMA, SGD, Adam, RMSprop
-from scratchgan.param import Spectral, WeightNorm, clip, spectral_norm, weight_norm
 from scratchgan.training import checkpoint
+from scratchgan.weights import Spectral, WeightNorm, spectral_norm, weight_norm
 
 LAYERS = {
     "Dense": (lambda rng: Dense(6, 4, rng=rng), (3, 6)),
@@ -152,7 +152,7 @@ def u_and_v_stay_within_a_step(make):
         before = [(W.u.copy(), W.v.copy()) for W in weights]
         for _ in range(2):
             score, tape = net.forward(x)
-            net.backward(tape, np.ones_like(score))
+            net.accumulate(tape, np.ones_like(score))
             penalties.r1(net, x)
             net(x)
         for W, (u, v) in zip(weights, before, strict=True):
@@ -179,7 +179,7 @@ def test_sigma_follows_a_weight_that_is_trained(optimizer):
     start = layer.W.value.copy()
     for _ in range(100):
         score, tape = net.forward(rng.standard_normal((8, 3)))
-        net.backward(tape, score - 1)
+        net.accumulate(tape, score - 1)
         step.step()
     assert np.abs(layer.W.value - start).max() > 0.1
     assert layer.W.sigma() == pytest.approx(largest_singular_value(layer), rel=1e-3)
@@ -192,7 +192,7 @@ def weight_gradient_agrees_with_differences(layer, x, follow=lambda W: None):
     """The grad of W, of <dy, layer(x)>, against differences by each element; `follow` is called when W has moved."""
     y, tape = layer.forward(x)
     dy = np.random.default_rng(2).standard_normal(y.shape)
-    layer.backward(tape, dy)
+    layer.accumulate(tape, dy)
     W, base = layer.W, layer.W.value.copy()
 
     def values(h):
@@ -280,7 +280,7 @@ def trained(net, steps, optimizer):
     rng = np.random.default_rng(steps)
     for _ in range(steps):
         score, tape = net.forward(rng.standard_normal((4, 3)))
-        net.backward(tape, score - 1)
+        net.accumulate(tape, score - 1)
         optimizer.step()
     return net
 
@@ -385,11 +385,11 @@ def test_clip():
     net = critic()
     net.layers[0].W.value[0] = [-3, 3, 0.004, -0.004]
     held = [param.value for param in net.params()]
-    clip(net, 0.01)
+    penalties.clip(net, 0.01)
     np.testing.assert_array_equal(net.layers[0].W.value[0], [-0.01, 0.01, 0.004, -0.004])
     for param, value in zip(net.params(), held, strict=True):
         assert param.value is value  # in place: an optimizer holds on to it
         assert np.abs(value).max() <= 0.01
     for limit in (0, -1, float("nan")):
         with pytest.raises(ValueError, match="wanted a number above 0"):
-            clip(net, limit)
+            penalties.clip(net, limit)

@@ -57,18 +57,18 @@ def sweeps(activation):
     h, middle_tape = middle.forward(a)
     s, last_tape = last.forward(h)
     ds = np.ones_like(s)
-    dh = last.backward(last_tape, ds, grads=False)
-    da = middle.backward(middle_tape, dh, grads=False)
-    g = first.backward(first_tape, da, grads=False)
+    dh, last_kept = last.pull(last_tape, ds)
+    da, middle_kept = middle.pull(middle_tape, dh)
+    g, first_kept = first.pull(first_tape, da)
     P, v = penalties.norm_distance(g)
-    dda, _ = first.double_backward(first_tape, da, v)
+    dda, _ = first.double_backward(first_tape, first_kept, v)
     part = first.W.grad.copy()
-    ddh, bend = middle.double_backward(middle_tape, dh, dda)
-    last.double_backward(last_tape, ds, ddh)
+    ddh, bend = middle.double_backward(middle_tape, middle_kept, dda)
+    last.double_backward(last_tape, last_kept, ddh)
     bend = np.zeros_like(a) if bend is None else bend
     at_x = first.backward(first_tape, bend)
-    slope = middle.backward(middle_tape, np.ones_like(a))
-    curvature = middle.double_backward(middle_tape, np.ones_like(a), np.ones_like(a))[1]
+    slope, slope_kept = middle.pull(middle_tape, np.ones_like(a))
+    curvature = middle.double_backward(middle_tape, slope_kept, np.ones_like(a))[1]
     return D, {
         "**Forward**": {"a": a, "h": h, "s": s},
         "**Sweep 1, down**": {"ds": ds, "dh": dh, "f'(a)": slope, "da": da, "g = dx": g},
@@ -84,23 +84,24 @@ def sweeps(activation):
 def differences(activation):
     """Return the gradient of P with respect to each param, by extrapolated differences of first-order code."""
     D, x = critic(activation)
-    found = []
+    gradients = []
     for param in D.params():
-        kept, gradient = param.value.copy(), np.zeros_like(param.value)
+        before, gradient = param.value.copy(), np.zeros_like(param.value)
 
         def penalty(value, param=param):
             param.value[...] = value
             score, tape = D.forward(x)
-            return penalties.norm_distance(D.backward(tape, np.ones_like(score), grads=False))[0]
+            g, _ = D.pull(tape, np.ones_like(score))
+            return penalties.norm_distance(g)[0]
 
-        for index in np.ndindex(kept.shape):
-            unit = np.zeros_like(kept)
+        for index in np.ndindex(before.shape):
+            unit = np.zeros_like(before)
             unit[index] = 1
-            gradient[index], error = ridders(penalty, kept, unit, step=0.01)
+            gradient[index], error = ridders(penalty, before, unit, step=0.01)
             assert error < 1e-7
-        param.value[...] = kept
-        found.append(gradient)
-    return found
+        param.value[...] = before
+        gradients.append(gradient)
+    return gradients
 
 
 def test_what_is_the_gradient_of_a_gradient():
@@ -157,9 +158,9 @@ def test_without_the_third_sweep(name, activation):
     two, three, by_differences = table("## Without the third sweep")[name]
     agrees(two, tables["**Sweep 2, up**"]["dP/dW₁, first part"])
     agrees(three, D.layers[0].W.grad)
-    found = differences(activation)
-    agrees(by_differences, found[0])
-    for param, gradient in zip(D.params(), found, strict=True):
+    gradients = differences(activation)
+    agrees(by_differences, gradients[0])
+    for param, gradient in zip(D.params(), gradients, strict=True):
         np.testing.assert_allclose(param.grad, gradient, rtol=1e-7, atol=1e-7)
 
 
@@ -173,7 +174,7 @@ def test_batch_statistics():
         slopes, _ = ridders(lambda x: D.forward(x)[0], x, np.eye(3)[:, m : m + 1])
         for n in range(3):
             agrees(scores[n][m], slopes[n])
-    reported = lambda D, x: D.backward(D.forward(x)[1], np.ones((3, 1)), grads=False)
+    reported = lambda D, x: D.pull(D.forward(x)[1], np.ones((3, 1)))[0]
     for cell, value in zip(total, reported(D, x), strict=True):
         agrees(cell, value)
     moved = x + [[0], [0], [1]]
@@ -186,7 +187,6 @@ def products(monkeypatch, D, call):
     counts = {layer: [0, 0, 0] for _, layer in D.named_layers() if isinstance(layer, Dense)}
     with monkeypatch.context() as patch:
         for place, name in enumerate(("apply", "input_grad", "weight_grad")):
-
             patch.setattr(Dense, name, counting(getattr(Dense, name), counts, place))
         call()
     return list(counts.values())
@@ -212,17 +212,19 @@ def test_what_it_costs(monkeypatch):
     assert all(total == sum(parts) for *parts, total in rows.values())
     linear, above, below, plain = ([*parts] for *parts, _ in rows.values())
     x = np.random.default_rng(0).standard_normal((4, 2), dtype=np.float32)
+    ones = np.ones((4, 1), dtype=np.float32)
     penalty = lambda D: lambda: penalties.penalize_gradient(D, x, penalties.norm_distance)
     for D, expected in ((chain(LeakyReLU()), [linear] * 3), (chain(Tanh()), [below, below, above])):
         assert products(monkeypatch, D, penalty(D)) == expected
-        loss = lambda D=D: D.backward(D.forward(x)[1], np.ones((4, 1), dtype=np.float32))
-        assert products(monkeypatch, D, loss) == [plain] * 3
+        assert products(monkeypatch, D, lambda D=D: D.backward(D.forward(x)[1], ones)) == [plain] * 3
+        training = products(monkeypatch, D, lambda D=D: D.accumulate(D.forward(x)[1], ones))
+        assert training == [[1, 0, 1], plain, plain]  # "2 + 2 + 4": nobody asks for the gradient at the samples
 
 
 def test_what_chains_in_chains_and_branches_cost(monkeypatch):
     x = np.random.default_rng(0).standard_normal((4, 2), dtype=np.float32)
     last = Dense(3, 1, rng=np.random.default_rng(0))
-    # A branch costs what a chain does: the dys are found on its tape.
+    # A branch costs what a chain does.
     D = Sequential(Concat(chain(LeakyReLU()), Sequential()), last)
     counts = products(monkeypatch, D, lambda: penalties.penalize_gradient(D, x, penalties.norm_distance))
     assert counts == [[2, 1, 1]] * 4

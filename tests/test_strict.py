@@ -9,7 +9,7 @@ import pytest
 from cupy_snapshot import SNAPSHOT, take
 
 from scratchgan import xp
-from scratchgan.testing import strict_xp
+from scratchgan.tools.strict import strict_xp
 
 HOST = np.ones(3)
 REFUSED = {

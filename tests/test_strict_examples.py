@@ -11,12 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_examples import EXAMPLES, dcgan, start
+from test_examples import EXAMPLES, start
 
-from scratchgan import threads, training, xp
-from scratchgan.errors import TrainingError
-from scratchgan.layers.base import kept_ones
-from scratchgan.testing import strict_xp
+from scratchgan import training, xp
+from scratchgan.examples import dcgan
+from scratchgan.fast import threads
+from scratchgan.fast.sums import kept_ones
+from scratchgan.support.errors import TrainingError
+from scratchgan.tools.strict import strict_xp
 
 TABLE = Path(__file__).with_name("operations.json")
 REGENERATE = "python tests/test_strict_examples.py writes the table anew"

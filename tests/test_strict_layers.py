@@ -1,5 +1,6 @@
 """Every layer, loss, penalty and optimizer on the strict stand-in for CuPy: the numbers of NumPy, and no waiting."""
 
+import contextlib
 import copy
 import inspect
 
@@ -7,13 +8,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from laws import close
-from test_laws import TABLE
+from laws import all_passes, close
+from test_laws import TABLE, input_of
+from tuples import direction, each, filled, parts
 
-from scratchgan import losses, optim, param, penalties, xp
-from scratchgan.layers import BatchNorm, Conv2d, ConvTranspose2d, Dense, Embedding, Flatten, LeakyReLU, Sequential, Tanh
+from scratchgan import fast, losses, optim, penalties, walk, weights, xp
+from scratchgan.layers import BatchNorm, Conv2d, ConvTranspose2d, Dense, Flatten, LeakyReLU, Sequential, Tanh
 from scratchgan.optim import EMA, Optimizer
-from scratchgan.testing import strict_xp
+from scratchgan.tools.strict import strict_xp
 
 PRECISION = {"float32": 1e-5, "float64": 1e-12}
 
@@ -24,12 +26,17 @@ def on_host(layer):
         twin = copy.deepcopy(layer)
         for part in twin.params():
             part.value, part.grad = part.value.get(), part.grad.get()
-        for _, owner, name, array in list(twin.attributes(xp.ndarray)):
-            setattr(owner, name, array.get())
+        for _, holder, key, array in list(walk.places(twin)):
+            if isinstance(array, xp.ndarray):
+                walk.put(holder, key, array.get())
     return twin
 
 
-def compare(compute, layer, *arrays, rtol, grads=True):
+def on_device(array):
+    return None if array is None else xp.to_device(array)
+
+
+def compare(compute, layer, *arrays, rtol):
     """Assert that compute(layer, *arrays) gives the same on the stand-in, which never waits, as with NumPy.
 
     layer: made on the stand-in; arrays: of the host. The layer's grads and state are compared, too.
@@ -37,12 +44,12 @@ def compare(compute, layer, *arrays, rtol, grads=True):
     results = []
     for module, own in ((np, on_host(layer)), (strict_xp, layer)):
         with xp.using(module):
-            inputs = [xp.to_device(array) for array in arrays]
+            inputs = [each(on_device, array) for array in arrays]
             with strict_xp.counting() as counts:
-                found = compute(own, *inputs)
+                computed = compute(own, *inputs)
             assert counts.synchronisations == 0, counts
-            found = [*found, *[param.grad for param in own.params()]] if grads else found
-            results.append([None if array is None else xp.to_host(array) for array in found])
+            computed = [*computed, *[param.grad for param in own.params()]]
+            results.append([None if array is None else xp.to_host(array) for array in computed])
             results[-1] += [array for array in own.state().values() if array.dtype.kind == "f"]
     for expected, array in zip(*results, strict=True):
         assert (expected is None) == (array is None)
@@ -51,44 +58,39 @@ def compare(compute, layer, *arrays, rtol, grads=True):
             close(expected, array, rtol=rtol, scale=max(1.0, np.abs(expected).max(initial=0)))
 
 
-def all_passes(layer, x, dy, ddx):
-    """Return everything that a layer computes."""
-    inferred = layer(x)
-    y, tape = layer.forward(x)
-    return inferred, y, layer.backward(tape, dy), *layer.double_backward(tape, dy, ddx)
+def passes_and_inference(layer, x, dy, ddx):
+    """Return all that a layer computes, by each of its methods."""
+    inferred = parts(layer(x))
+    both = filled(layer.backward(layer.forward(x)[1], dy), x)
+    return [*inferred, *both, *all_passes(layer, x, dy, ddx)]
+
+
+def computing_by(code):
+    """Compute, within a `with` block, with the "twins" or by the "plain" code."""
+    return fast.plain() if code == "plain" else contextlib.nullcontext()
 
 
 # ---- layers ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("code", ["twins", "plain"])
 @pytest.mark.parametrize("row", TABLE)
-def test_layer(row):
-    @settings(max_examples=25, deadline=None)
+def test_layer(row, code):
+    @settings(max_examples=25 if code == "twins" else 6, deadline=None)
     @given(st.data(), st.integers(0, 2**32 - 1), st.sampled_from(sorted(PRECISION)))
     def holds(data, seed, dtype):
         rng = np.random.default_rng(seed)
         with xp.using(strict_xp):
-            layer, shape = TABLE[row](data.draw, rng)
+            layer, given_x = TABLE[row](data.draw, rng)
             layer.astype(dtype)
-        x, ddx = (rng.standard_normal(shape).astype(dtype) for _ in range(2))
-        twin = on_host(layer)
-        dy = rng.standard_normal(twin.forward(x)[0].shape).astype(dtype)
-        compare(all_passes, layer, x, dy, ddx, rtol=PRECISION[dtype])
+        narrowed = lambda array: array if array is None or array.dtype.kind != "f" else array.astype(dtype)
+        x = each(narrowed, input_of(given_x, rng))
+        y = on_host(layer).forward(x)[0]
+        dy, ddx = each(narrowed, direction(y, rng)), each(narrowed, direction(x, rng))
+        compare(passes_and_inference, layer, x, dy, ddx, rtol=PRECISION[dtype])
 
-    holds()
-
-
-def test_embedding():
-    rng = np.random.default_rng(0)
-    with xp.using(strict_xp):
-        layer = Embedding(4, 3, rng=rng)
-    x, dy = rng.integers(0, 4, (5, 2)), rng.standard_normal((5, 2, 3), dtype="float32")
-
-    def compute(layer, x, dy):
-        y, tape = layer.forward(x)
-        return layer(x), y, layer.backward(tape, dy)
-
-    compare(compute, layer, x, dy, rtol=1e-6)
+    with computing_by(code):
+        holds()
 
 
 # ---- losses and penalties: every function whose arguments are named here ---------------------------------
@@ -143,9 +145,9 @@ def critic(kind=""):
             Flatten(), Dense(5 * 4 * 2, 1, rng=rng),
         ).astype("float64")  # fmt: skip
         if kind == "weight":
-            param.weight_norm(net)
+            weights.weight_norm(net)
         if kind.startswith("spectral"):
-            param.spectral_norm(net, rng=rng, exact="exact" in kind)
+            weights.spectral_norm(net, rng=rng, exact="exact" in kind)
     return net
 
 
@@ -168,9 +170,10 @@ def test_penalty(name, kind):
 # ---- optimizers ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("code", ["twins", "plain"])
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("Kind", Optimizer.__subclasses__(), ids=lambda Kind: Kind.__name__)
-def test_optimizer(Kind, kind):
+def test_optimizer(Kind, kind, code):
     """Three steps, an average, and clipping: all weights and all that is kept."""
     x = np.random.default_rng(1).standard_normal((3, 6, 4, 2))
 
@@ -178,13 +181,14 @@ def test_optimizer(Kind, kind):
         optimizer, average = Kind(net.params(), lr=1e-2), EMA(net, 0.9)
         for _ in range(3):
             y, tape = net.forward(x)
-            net.backward(tape, y)
+            net.accumulate(tape, y)
             optimizer.step()
             average.update()
-        param.clip(net, 0.5)
+        penalties.clip(net, 0.5)
         return [*optimizer.memory.values(), average.flat.value, average.net(x), net(x)]
 
-    compare(compute, critic(kind), x, rtol=1e-9)
+    with computing_by(code):
+        compare(compute, critic(kind), x, rtol=1e-9)
 
 
 @pytest.mark.parametrize("options", [{"momentum": 0.9}, {"momentum": 0.9, "nesterov": True}])
@@ -192,7 +196,7 @@ def test_momentum(options):
     def compute(net, x):
         optimizer = optim.SGD(net.params(), lr=optim.cosine(0.1, 10), **options)
         for _ in range(3):
-            net.backward(net.forward(x)[1], xp.ones_like(net(x)))
+            net.accumulate(net.forward(x)[1], xp.ones_like(net(x)))
             optimizer.step()
         return [net(x)]
 

@@ -15,8 +15,8 @@ from PIL import Image
 from training_tiny import Settings, Tiny
 
 from scratchgan import training
-from scratchgan.errors import CheckpointError, SettingsError, UserError
 from scratchgan.plots import read_log
+from scratchgan.support.errors import CheckpointError, SettingsError, UserError
 from scratchgan.training import checkpoint
 from scratchgan.training.run import Run
 

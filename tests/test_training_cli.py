@@ -13,8 +13,8 @@ from PIL import Image
 from training_tiny import Settings, Tiny
 
 from scratchgan import training
+from scratchgan.latent import great_circle
 from scratchgan.training import checkpoint
-from scratchgan.training.command import great_circle
 
 SCRIPT = Path(__file__).with_name("training_tiny.py")
 

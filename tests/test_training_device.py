@@ -10,7 +10,7 @@ from training_tiny import Settings, Tiny
 
 from scratchgan import data, training, xp
 from scratchgan.data import Batches
-from scratchgan.testing import strict_xp
+from scratchgan.tools.strict import strict_xp
 from scratchgan.training import loop
 
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from training_tiny import Settings, Tiny
 
 from scratchgan import training
-from scratchgan.errors import TrainingError
 from scratchgan.layers import Layer
+from scratchgan.support.errors import TrainingError
 from scratchgan.training import checkpoint, loop
 
 # NumPy warns where a number overflows; that is what these tests are about.
@@ -23,7 +23,7 @@ def fail(path, **changes):
 
 PLACES = {
     "forward": "the output of D.4 Poison() in forward",
-    "backward": "the gradient dx of D.4 Poison() in backward",
+    "pull": "the gradient dx of D.4 Poison() in pull",
     "gradient": "the gradient before the step of the optimizer opt_D",
     "optimizer": "opt_D/square, after the step of the optimizer opt_D",
     "weight": "the output of G.2 Dense(16, 64) in forward",
@@ -112,7 +112,7 @@ def test_layers_are_wrapped_during_the_replay_only(tmp_path):
     layers = [layer for network in (model.G, model.D) for _, layer in network.named_layers()]
     assert all(isinstance(layer, Layer) for layer in layers) and len(layers) == 13
     for layer in layers:
-        assert not {"forward", "backward", "double_backward"} & vars(layer).keys()
+        assert not {"forward", "pull", "accumulate", "backward", "double_backward"} & vars(layer).keys()
     assert "step" not in vars(model.opt_D)
 
 

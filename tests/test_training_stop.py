@@ -14,7 +14,7 @@ import pytest
 from training_tiny import Settings, Tiny
 
 from scratchgan import training
-from scratchgan.errors import UserError
+from scratchgan.support.errors import UserError
 from scratchgan.training import checkpoint
 
 SCRIPT = Path(__file__).with_name("training_tiny.py")

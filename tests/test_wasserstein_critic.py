@@ -86,8 +86,8 @@ def train(case, penalty, weight, *, steps=2000, batch=256, width=32, lr=1e-2):
         real_score, real_tape = critic.forward(real)
         fake_score, fake_tape = critic.forward(fake)
         _, d_real, d_fake = losses.wasserstein_discriminator(real_score, fake_score)
-        critic.backward(real_tape, d_real)
-        critic.backward(fake_tape, d_fake)
+        critic.accumulate(real_tape, d_real)
+        critic.accumulate(fake_tape, d_fake)
         penalty(critic, real, fake, rng=rng, weight=weight)
         optimizer.step()
     return critic
@@ -97,7 +97,8 @@ def gap(case, critic, penalty, weight):
     """How far the critic's objective is from its largest value, J* - J: a share of W. No samples: integrals over t."""
     t = case.t[:, None].astype(np.float32)
     score, tape = critic.forward(t)
-    slope = critic.backward(tape, np.ones_like(score), grads=False)[:, 0]
+    slopes, _ = critic.pull(tape, np.ones_like(score))
+    slope = slopes[:, 0]
     excess = np.abs(slope) - 1
     if penalty is penalties.lipschitz_penalty:
         excess = np.maximum(excess, 0)

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scratchgan import threads, xp
-from scratchgan.layers import Conv2d, ConvTranspose2d, conv, conv_fast, conv_winograd
+from scratchgan import fast, xp
+from scratchgan.fast import convolution, threads, winograd
+from scratchgan.layers import Conv2d, ConvTranspose2d, conv
 
 MAPS = ("correlate", "input_grad", "weight_grad")
 
@@ -31,18 +32,19 @@ def by_winograd(name, x, W, dy, geometry):
     (k, _), (s, _), padding, _ = geometry
     borders = [(p, p) for p in padding]
     if name == "correlate":
-        return conv_winograd.correlate(x, W, borders, s)
+        return winograd.correlate(x, W, borders, s)
     if name == "weight_grad":
-        return conv_winograd.weight_grad(x, dy, k, borders, s)
+        return winograd.weight_grad(x, dy, k, borders, s)
     if s == 2:
-        return conv_winograd.input_grad(W, dy, x.shape, padding, s)
+        return winograd.input_grad(W, dy, x.shape, padding, s)
     flipped = np.ascontiguousarray(W[::-1, ::-1].swapaxes(2, 3))
-    return conv_winograd.correlate(dy, flipped, [(k - 1 - p, k - 1 - p) for p in padding], s)
+    return winograd.correlate(dy, flipped, [(k - 1 - p, k - 1 - p) for p in padding], s)
 
 
 def plain(name, x, W, dy, geometry):
     arguments = {"correlate": (x, W), "input_grad": (W, dy, x.shape), "weight_grad": (x, dy)}[name]
-    return getattr(conv, name)(*arguments, geometry)
+    with fast.plain():
+        return getattr(conv, name)(*arguments, geometry)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.complex128])
@@ -53,7 +55,7 @@ def test_the_maps_are_the_plain_ones(dtype, data):
     case = data.draw(drawn(dtype))
     block, count = data.draw(st.sampled_from([2, 128])), data.draw(st.sampled_from([1, 2]))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(conv_winograd, "TILES", block)
+        patch.setattr(winograd, "TILES", block)
         threads.use(count, blas=False)
         try:
             for name in MAPS:
@@ -105,15 +107,15 @@ def test_layers_use_it_and_give_the_same(Layer, sizes, side, monkeypatch):
     layer = Layer(64, 64, **sizes, rng=rng)
     x = rng.standard_normal((4, side, side, 64), dtype=np.float32)
     calls, results = [], []
-    transform_kernel = conv_winograd.transform_kernel
+    transform_kernel = winograd.transform_kernel
 
     def counted(*arguments):
         calls.append(arguments)
         return transform_kernel(*arguments)
 
-    monkeypatch.setattr(conv_winograd, "transform_kernel", counted)
+    monkeypatch.setattr(winograd, "transform_kernel", counted)
     for channels in (64, 65):
-        monkeypatch.setattr(conv_winograd, "CHANNELS", channels)
+        monkeypatch.setattr(winograd, "CHANNELS", channels)
         layer.zero_grad()
         y, tape = layer.forward(x)
         results.append((y, layer.backward(tape, y), layer.W.grad.copy()))
@@ -123,7 +125,7 @@ def test_layers_use_it_and_give_the_same(Layer, sizes, side, monkeypatch):
 
 
 def test_when_it_pays():
-    pays = lambda kernel=3, stride=1, dilation=1, C=64, outputs=(64, 32, 32, 64): conv_winograd.pays(
+    pays = lambda kernel=3, stride=1, dilation=1, C=64, outputs=(64, 32, 32, 64): winograd.pays(
         (kernel,) * 2, (stride,) * 2, (dilation,) * 2, C, outputs
     )
     assert pays() and pays(kernel=4, stride=2)
@@ -131,11 +133,11 @@ def test_when_it_pays():
     assert not pays(C=32) and not pays(outputs=(64, 32, 32, 3))
     assert not pays(outputs=(1, 8, 8, 64)) and not pays(outputs=(0, 8, 8, 64))  # too few tiles
     assert not pays(outputs=(64, 7, 7, 64)) and pays(outputs=(64, 15, 15, 64))  # 16 tiles are 64 outputs, not 49
-    assert not conv_winograd.pays((4, 4), (1, 2), (1, 1), 64, (64, 32, 32, 64))
-    assert not conv_winograd.pays((3,), (1,), (1,), 64, (64, 512, 64))
+    assert not winograd.pays((4, 4), (1, 2), (1, 1), 64, (64, 32, 32, 64))
+    assert not winograd.pays((3,), (1,), (1,), 64, (64, 512, 64))
 
 
 def test_a_gpu_does_without(monkeypatch):
     monkeypatch.setattr(xp, "on_gpu", lambda: True)
-    assert not conv_winograd.pays((3, 3), (1, 1), (1, 1), 64, (64, 32, 32, 64))
-    assert conv_fast.blocks(2, 4, 8) == [slice(0, 2)]
+    assert not winograd.pays((3, 3), (1, 1), (1, 1), 64, (64, 32, 32, 64))
+    assert convolution.blocks(2, 4, 8) == [slice(0, 2)]

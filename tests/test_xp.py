@@ -6,8 +6,9 @@ import types
 import numpy
 import pytest
 
-from scratchgan import gpu, xp
-from scratchgan.errors import UserError
+from scratchgan import xp
+from scratchgan.support import gpu
+from scratchgan.support.errors import UserError
 
 
 def fake_cupy(driver=13000, runtime=13000, devices=1, broken=None):

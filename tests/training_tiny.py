@@ -13,7 +13,7 @@ from scratchgan.layers import Dense, Dropout, Flatten, Layer, LeakyReLU, Reshape
 from scratchgan.optim import EMA, Adam
 from scratchgan.training import option
 
-PLACES = ("forward", "backward", "gradient", "optimizer", "loss", "weight")
+PLACES = ("forward", "pull", "gradient", "optimizer", "loss", "weight")
 
 
 @dataclass
@@ -31,7 +31,7 @@ class Settings(training.Settings):
 
 
 class Poison(Layer):
-    """y = x, until its `forward` or `backward` has been called a number of times: then NaN."""
+    """y = x, until its `forward` or `pull` has been called a number of times: then NaN."""
 
     def __init__(self, method, calls):
         self.method, self.calls = method, calls
@@ -43,8 +43,8 @@ class Poison(Layer):
     def forward(self, x, train=True):
         return self.spoil("forward", x) if train else x, None
 
-    def backward(self, tape, dy, grads=True):
-        return self.spoil("backward", dy)
+    def pull(self, tape, dy):
+        return self.spoil("pull", dy), None
 
     def spoil(self, method, x):
         self.count += method == self.method
@@ -56,8 +56,8 @@ class Tiny(training.Model):
         super().__init__(settings, shape, rng)
         pixels = int(np.prod(shape))
         where = settings.poison_where
-        # A step calls D's forward three times, and its backward as often.
-        poison = Poison(where, 3 * settings.poison - 2 if where in ("forward", "backward") else 0)
+        # A step calls D's forward three times, and a gradient goes down through it as often.
+        poison = Poison(where, 3 * settings.poison - 2 if where in ("forward", "pull") else 0)
         self.G = Sequential(
             Dense(settings.latent, 16, rng=rng), LeakyReLU(),
             Dense(16, pixels, rng=rng), Tanh(),
@@ -94,8 +94,8 @@ class Tiny(training.Model):
         real_logits, real_tape = self.D.forward(real)
         fake_logits, fake_tape = self.D.forward(fake)
         D_loss, d_real, d_fake = self.losses[0](real_logits, fake_logits)
-        self.D.backward(real_tape, d_real)
-        self.D.backward(fake_tape, d_fake)
+        self.D.accumulate(real_tape, d_real)
+        self.D.accumulate(fake_tape, d_fake)
         if bad and self.settings.poison_where == "gradient":
             self.D.layers[1].b.grad[0] = np.inf
         if bad and self.settings.poison_where == "optimizer":
@@ -113,7 +113,8 @@ class Tiny(training.Model):
         fake, G_tape = self.G.forward(self.noise(n))
         logits, D_tape = self.D.forward(fake)
         loss, d_logits = self.losses[1](logits)
-        self.G.backward(G_tape, self.D.backward(D_tape, d_logits, grads=False))
+        d_fake, _ = self.D.pull(D_tape, d_logits)
+        self.G.accumulate(G_tape, d_fake)
         self.opt_G.step()
         self.average.update()
         return loss

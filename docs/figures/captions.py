@@ -1,4 +1,4 @@
-"""How often samples of `examples/text_to_image.py` match each attribute of their captions, and a picture of some.
+"""How often samples of `examples/labels/text_to_image.py` match each attribute of their captions, and a picture.
 
     python docs/figures/captions.py runs/text_to_image
 
@@ -13,17 +13,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
+from scratchgan import data, losses, plots, training
+from scratchgan.data import Batches, captions, glyphs
+from scratchgan.examples.labels import text_to_image
+from scratchgan.layers import Conv2d, Dense, Flatten, MaxPool, ReLU, Sequential
+from scratchgan.optim import Adam, cosine
+from scratchgan.support.errors import UserError
+from scratchgan.support.files import write_json
+
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "examples"))
-import text_to_image  # noqa: E402
-
-from scratchgan import data, losses, plots, training  # noqa: E402
-from scratchgan.data import Batches, captions, glyphs  # noqa: E402
-from scratchgan.errors import UserError  # noqa: E402
-from scratchgan.files import write_json  # noqa: E402
-from scratchgan.layers import Conv2d, Dense, Flatten, MaxPool, ReLU, Sequential  # noqa: E402
-from scratchgan.optim import Adam, cosine  # noqa: E402
-
 SHOWN = (
     "a zero", "a bold one", "an italic two", "a small three, tilted left", "a large four, tilted right",
     "a bold italic five", "a small bold six", "a bold italic seven, tilted left",
@@ -47,7 +45,7 @@ def train_judge():
         logits, tape = net.forward(data.to_signed(images))
         heads = np.split(logits, ENDS, axis=1)
         parts = [losses.softmax_cross_entropy(head, a)[1] for head, a in zip(heads, attributes.T, strict=True)]
-        net.backward(tape, np.concatenate(parts, axis=1))
+        net.accumulate(tape, np.concatenate(parts, axis=1))
         optimizer.step()
     return net
 
@@ -98,7 +96,7 @@ def commonest(attributes):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("run", metavar="RUN", help="run directory of examples/text_to_image.py")
+    parser.add_argument("run", metavar="RUN", help="run directory of examples/labels/text_to_image.py")
     parser.add_argument("--out", default=ROOT / "docs" / "images" / "captions.png", help="picture to write")
     options = parser.parse_args()
     try:

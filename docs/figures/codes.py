@@ -8,17 +8,13 @@ the second best, as a share of the entropy; first, what the same codes would sho
 
 import argparse
 import sys
-from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "examples"))
-import infogan  # noqa: E402
-
-from scratchgan import training  # noqa: E402
-from scratchgan.errors import UserError  # noqa: E402
-from scratchgan.metrics.disentangle import matched_accuracy, mutual_information, mutual_information_gap  # noqa: E402
+from scratchgan import training
+from scratchgan.examples import infogan
+from scratchgan.metrics.disentangle import matched_accuracy, mutual_information, mutual_information_gap
+from scratchgan.support.errors import UserError
 
 
 def main(run):

@@ -3,22 +3,19 @@
     python docs/figures/dcgan_guidelines.py        # 6 runs of 1,500 steps, some 10 minutes on two CPU cores
 """
 
-import sys
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from scratchgan import plots, threads, xp
+from scratchgan import plots, xp
 from scratchgan.data import Batches
+from scratchgan.examples import dcgan
+from scratchgan.fast import threads
 from scratchgan.layers import BatchNorm, Conv2d, LeakyReLU, MaxPool, ReLU, Sequential
 from scratchgan.optim import Adam
 
 ROOT = Path(__file__).parent.parent.parent
-sys.path.insert(0, str(ROOT / "examples"))
-
-import dcgan  # noqa: E402
-
 STEPS = 1500
 
 

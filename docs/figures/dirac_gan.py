@@ -37,9 +37,11 @@ def play(penalty, wasserstein):
         discriminator = losses.wasserstein_discriminator if wasserstein else losses.minimax_discriminator
         generator = losses.wasserstein_generator if wasserstein else losses.minimax_generator
         _, d_real, d_fake = discriminator(real_logits, fake_logits)
-        D.backward(real_tape, d_real)
-        D.backward(fake_tape, d_fake)
-        G.backward(G_tape, D.backward(fake_tape, generator(fake_logits)[1], grads=False))
+        D.accumulate(real_tape, d_real)
+        D.accumulate(fake_tape, d_fake)
+        _, d_logits = generator(fake_logits)
+        at_fake, _ = D.pull(fake_tape, d_logits)
+        G.accumulate(G_tape, at_fake)
         if penalty:
             penalty(D, real, fake)
         for optimizer in optimizers:

@@ -1,6 +1,6 @@
 """Draw docs/images/families.png: samples of every family of images, trained on MNIST at its own defaults.
 
-    python examples/classifier.py --data mnist
+    python examples/uses/classifier.py --data mnist
     python benchmarks/families.py --budget default
     python docs/figures/families.py
 
@@ -16,11 +16,11 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "examples")]
+sys.path.insert(0, str(ROOT / "benchmarks"))
 import results  # noqa: E402
 
 from scratchgan import data, plots, training, xp  # noqa: E402
-from scratchgan.errors import UserError  # noqa: E402
+from scratchgan.support.errors import UserError  # noqa: E402
 
 COLUMNS, SAMPLES = 5, 36
 PANEL, TITLE, GAP = 182, 22, 10  # pixels
@@ -51,8 +51,8 @@ def records():
 
 def samples(name, run):
     """Return samples of a trained family, not picked out: uint8 (36, H, W_, C)."""
-    module = __import__(name)
-    (Model,) = (kind for kind in vars(module).values() if is_model(kind) and kind.__module__ == name)
+    module = results.example(name)
+    (Model,) = (kind for kind in vars(module).values() if is_model(kind) and kind.__module__ == module.__name__)
     model = training.load_model(Model, module.Settings, run)
     z = xp.to_device(model.latent(SAMPLES, np.random.default_rng(0)))
     return data.to_bytes(xp.to_host(model.generate(z)))

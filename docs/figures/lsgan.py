@@ -13,16 +13,14 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from scratchgan import losses, threads
+from scratchgan import losses
 from scratchgan.data import Batches
+from scratchgan.examples import gan
+from scratchgan.fast import threads
 from scratchgan.layers import Dense
 from scratchgan.optim import Adam
 
 ROOT = Path(__file__).parent.parent.parent
-sys.path.insert(0, str(ROOT / "examples"))
-
-import gan  # noqa: E402
-
 DIRECTION = np.array([2.0, 1.0]) / np.sqrt(5)  # from the early fakes through the real points to the far fakes
 ENTROPY = ("sigmoid cross-entropy", losses.nonsaturating_discriminator, losses.nonsaturating_generator, 0.0)
 SQUARES = ("least squares", losses.least_squares_discriminator, losses.least_squares_generator, 0.5)
@@ -43,8 +41,8 @@ def fit(discriminator_loss, real, fake):
         real_scores, real_tape = D.forward(real)
         fake_scores, fake_tape = D.forward(fake)
         _, d_real, d_fake = discriminator_loss(real_scores, fake_scores)
-        D.backward(real_tape, d_real)
-        D.backward(fake_tape, d_fake)
+        D.accumulate(real_tape, d_real)
+        D.accumulate(fake_tape, d_fake)
         optimizer.step()
     return D
 
@@ -53,7 +51,8 @@ def push(D, generator_loss, x):
     """Return the step that G would have each point take: minus the gradient at it, of its own loss."""
     scores, tape = D.forward(x)
     _, d_scores = generator_loss(scores)
-    return -D.backward(tape, d_scores * len(x), grads=False)  # the loss is a mean: times N for each one's own
+    gradient, _ = D.pull(tape, d_scores * len(x))  # the loss is a mean: times N for each one's own
+    return -gradient
 
 
 def scene(axes, D, loss, real, early, far):

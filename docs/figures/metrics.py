@@ -1,6 +1,6 @@
 """Draw docs/images/metrics.png: what each metric says of samples that are wrong in a known way, and what fools it.
 
-    python examples/classifier.py --data mnist      # once
+    python examples/uses/classifier.py --data mnist      # once
     python docs/figures/metrics.py                  # 20 seconds of CPU
 """
 

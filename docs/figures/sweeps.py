@@ -1,4 +1,4 @@
-"""Draw docs/images/sweeps.png: the sweeps of Sequential.double_backward through a chain of five layers.
+"""Draw docs/images/sweeps.png: forward, and the sweeps of Sequential's pull and double_backward, through five layers.
 
     python docs/figures/sweeps.py                # 2 seconds
 """

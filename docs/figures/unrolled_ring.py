@@ -1,7 +1,7 @@
-"""Draw docs/images/unrolled_ring.png: the samples of two runs of examples/unrolled_ring.py as they trained.
+"""Draw docs/images/unrolled_ring.png: the samples of two runs of examples/collapse/unrolled_ring.py as they trained.
 
-    python examples/unrolled_ring.py --unroll 0 --out runs/plain_ring
-    python examples/unrolled_ring.py
+    python examples/collapse/unrolled_ring.py --unroll 0 --out runs/plain_ring
+    python examples/collapse/unrolled_ring.py
     python docs/figures/unrolled_ring.py runs/plain_ring runs/unrolled_ring
 
 A row for each run, a column for each of the steps below, from the pictures that the runs left.
@@ -28,5 +28,5 @@ def main(*runs):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("runs", metavar="RUN", nargs="+", help="run directory of examples/unrolled_ring.py")
+    parser.add_argument("runs", metavar="RUN", nargs="+", help="run directory of examples/collapse/unrolled_ring.py")
     main(*parser.parse_args().runs)

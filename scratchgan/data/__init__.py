@@ -9,7 +9,7 @@ from scratchgan.data import glyphs, images, mixtures, mnist
 from scratchgan.data.batches import Batches
 from scratchgan.data.checks import check_channels, check_labels
 from scratchgan.data.images import Images, to_bytes, to_signed
-from scratchgan.errors import DataError
+from scratchgan.support.errors import DataError
 
 __all__ = [
     "Batches",
@@ -40,19 +40,19 @@ def load_images(name, *, data_dir=None, size=28, channels=1, count=10_000, seed=
         raise DataError(f"There is no split {split!r}; choose train or test.")
     name = os.fspath(name)
     if name == "glyphs":
-        found = glyphs.load(count, size=size, seed=seed if split == "train" else [seed, 1])
+        loaded = glyphs.load(count, size=size, seed=seed if split == "train" else [seed, 1])
     elif name in NAMES:
-        found = mnist.load(split, name=name, data_dir=data_dir)
+        loaded = mnist.load(split, name=name, data_dir=data_dir)
     elif os.path.isdir(name) and split == "test":
         raise DataError(f"{name} is a folder, which has no test pictures; choose {', '.join(NAMES)}.")
     elif os.path.isdir(name):
         return images.load_folder(name, size=size, channels=channels)
     else:
         raise unknown(name)
-    pictures = found.images
+    pictures = loaded.images
     if pictures.shape[1:3] != (size, size):
         pictures = images.resize(pictures, size)
-    return found._replace(images=np.repeat(pictures, channels, axis=-1))  # they are grey
+    return loaded._replace(images=np.repeat(pictures, channels, axis=-1))  # they are grey
 
 
 def unknown(name):

@@ -4,8 +4,8 @@ import numpy as np
 
 from scratchgan import xp
 from scratchgan.data.checks import check_whole
-from scratchgan.errors import CheckpointError, DataError
-from scratchgan.rng import rng_state, set_rng_state
+from scratchgan.support.errors import CheckpointError, DataError
+from scratchgan.support.rng import rng_state, set_rng_state
 
 
 class Batches:

@@ -9,7 +9,7 @@ import re
 import numpy as np
 
 from scratchgan.data.glyphs import FACES, draw_factors
-from scratchgan.errors import DataError
+from scratchgan.support.errors import DataError
 
 ATTRIBUTES = {
     "digit": ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"),
@@ -63,8 +63,8 @@ def bags(captions):
 
     Raises DataError for a caption that has a word which is not in the vocabulary, or no word at all.
     """
-    found = np.zeros((len(captions), len(VOCABULARY)), np.float32)
-    for row, text in zip(found, captions, strict=True):
+    counts = np.zeros((len(captions), len(VOCABULARY)), np.float32)
+    for row, text in zip(counts, captions, strict=True):
         words = re.findall(r"[^\s,.;]+", text.lower())
         unknown = [word for word in words if word not in VOCABULARY]
         if unknown or not words:
@@ -72,7 +72,7 @@ def bags(captions):
             raise DataError(f"The caption {text!r} {what}; the words are: {', '.join(VOCABULARY)}.")
         for word in words:
             row[VOCABULARY.index(word)] += 1
-    return found
+    return counts
 
 
 def bags_of(attributes):

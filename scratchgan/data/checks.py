@@ -5,7 +5,7 @@ import numbers
 
 import numpy as np
 
-from scratchgan.errors import DataError
+from scratchgan.support.errors import DataError
 
 
 def check_whole(what, value, least=1):
@@ -32,8 +32,8 @@ def check_labels(labels, classes):
         raise DataError("These pictures have no labels; put those of each class into a sub-folder of its own.")
     labels = np.asarray(labels)
     if labels.dtype.kind not in "iu" or labels.ndim != 1:
-        found = f"{labels.dtype} of shape {labels.shape}"
-        raise DataError(f"Labels are whole numbers that count the classes from 0, (N,); these are {found}.")
+        got = f"{labels.dtype} of shape {labels.shape}"
+        raise DataError(f"Labels are whole numbers that count the classes from 0, (N,); these are {got}.")
     if len(labels) and not 0 <= labels.min() <= labels.max() < classes:
         raise DataError(
             f"The labels reach from {labels.min()} to {labels.max()}; for {classes} classes they must be "

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from scratchgan.errors import DataError
+from scratchgan.support.errors import DataError
 
 TIMEOUT = 30  # seconds without an answer
 CHUNK = 1 << 16  # bytes
@@ -131,15 +131,15 @@ def fetch_verified(url, file, path, sha256):
     if sha256_of(file) == sha256:
         return  # every byte had come the last time
     resumed = fetch(url, file, path.name)
-    found = sha256_of(file)
-    if found != sha256 and resumed:  # the old beginning may be the wrong one, not this mirror
+    received = sha256_of(file)
+    if received != sha256 and resumed:  # the old beginning may be the wrong one, not this mirror
         path.with_name(path.name + ".part").unlink(missing_ok=True)
         clear(file)
         fetch(url, file, path.name)
-        found = sha256_of(file)
-    if found != sha256:
+        received = sha256_of(file)
+    if received != sha256:
         clear(file)
-        raise MirrorError(f"sent another file: SHA-256 expected {sha256}, found {found}")
+        raise MirrorError(f"sent another file: SHA-256 expected {sha256}, found {received}")
 
 
 def fetch(url, file, name):

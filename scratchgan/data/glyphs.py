@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from scratchgan.data.checks import check_whole
 from scratchgan.data.images import Images
-from scratchgan.errors import DataError
+from scratchgan.support.errors import DataError
 
 # The text faces among the files of matplotlib's own font directory, in every version since 3.8.
 FACES = (

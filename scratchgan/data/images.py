@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from scratchgan import xp
 from scratchgan.data.checks import check_channels, check_whole
-from scratchgan.errors import DataError
+from scratchgan.support.errors import DataError
 
 
 class Images(NamedTuple):
@@ -110,8 +110,8 @@ def find_pictures(folder):
             elif ending:
                 others.add(ending)
     if not files:
-        found = f" (it holds {', '.join(sorted(others)[:5])})" if others else ""
-        raise DataError(f"The folder {folder} holds no .png, .jpg or .jpeg files{found}.")
+        endings = f" (it holds {', '.join(sorted(others)[:5])})" if others else ""
+        raise DataError(f"The folder {folder} holds no .png, .jpg or .jpeg files{endings}.")
     return sorted(files, key=lambda file: file.relative_to(folder).as_posix())
 
 

@@ -8,7 +8,7 @@ a closed form, `log_density(x)`, float64 (n,).
 import numpy as np
 
 from scratchgan.data.checks import check_positive, check_whole
-from scratchgan.errors import DataError
+from scratchgan.support.errors import DataError
 
 
 class Mixture:

@@ -11,7 +11,7 @@ import numpy as np
 
 from scratchgan.data.download import download
 from scratchgan.data.images import Images
-from scratchgan.errors import DataError
+from scratchgan.support.errors import DataError
 
 # ------------------------------------------------------------------------------------------------ IDX files
 

@@ -5,9 +5,12 @@
     print(report)
 """
 
+import importlib
+
 from scratchgan.gradcheck.check import check, check_second
-from scratchgan.gradcheck.numeric import complex_step, ridders
-from scratchgan.gradcheck.report import AGREE, UNRESOLVED, WRONG, Cause, Comparison, Context, Report, Sweep, Worst
+from scratchgan.gradcheck.derivative import complex_step, ridders
+from scratchgan.gradcheck.plain import AGREE, UNRESOLVED, WRONG, Cause, Comparison, Context, Worst
+from scratchgan.gradcheck.report import Report, Sweep
 
 __all__ = [
     "AGREE", "UNRESOLVED", "WRONG", "Cause", "Comparison", "Context", "Report", "Sweep", "Worst",
@@ -16,9 +19,10 @@ __all__ = [
 
 
 def __getattr__(name):
-    """Import `compare` and `sweep` when they are asked for: they need scratchgan.layers, which takes its time."""
+    """Return `compare` or `sweep` of scratchgan.vectors, which people also look for here.
+
+    The checker itself needs neither, and imports nothing of what they stand on: the layers of scratchgan.
+    """
     if name not in ("compare", "sweep"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from scratchgan.gradcheck import against
-
-    return getattr(against, name)
+    return getattr(importlib.import_module("scratchgan.vectors.against"), name)

@@ -1,9 +1,11 @@
-"""check and check_second: whether gradients written by hand are those of their function."""
+"""check and check_second: whether gradients written by hand are the gradients of their function."""
 
 import numpy
 
-from scratchgan.gradcheck.adapt import of_layer, subject_of, to_kind_of
-from scratchgan.gradcheck.exam import examine
+from scratchgan.gradcheck.adapt import input_names, subject_of
+from scratchgan.gradcheck.arrays import to_kind_of
+from scratchgan.gradcheck.protocol import of_layer
+from scratchgan.gradcheck.verdict import examine
 
 
 def check(
@@ -14,15 +16,16 @@ def check(
     check(forward, backward, args): y = forward(*args) with backward(dy, *args), or y, cache = forward(*args) with
     backward(dy, cache), or for a scalar y also backward(*args); backward returns a gradient for each argument.
     With backward=None, forward returns (value, gradients...). check(layer, x): a layer of scratchgan, or an object
-    with forward, backward and parameters, at the input x; the parameters are checked too.
+    with forward, backward and parameters, at the input x; the parameters are checked too. With a tuple of arrays for
+    x, such as (x, labels), a layer of scratchgan is called with that tuple.
 
     args: an array or a tuple of them. Arrays of integers are passed on but not differentiated by.
-    names: of the arguments, for the report; only: the names of those that shall be checked.
-    seed: of the upstream gradient dy = dL/dy, which is random: with ones, much goes unnoticed.
-    kinks: what to do where the slopes of the two sides differ: "skip" such entries, "report" as a finding those whose
-    gradient is not between the slopes, or "fail": call these wrong.
-    directions: a number of random directions in each argument to project gradients on, for large ones; None checks
-    every entry. like: the kind of layer, such as "conv2d", for those that look for the cause.
+    names: the arguments' names, for the report; only: the names of the arguments to check.
+    seed: for the upstream gradient dy = dL/dy, which is random: with dy = 1, much goes unnoticed.
+    kinks: what to do where the slopes of the two sides differ: "skip" such entries, "report" as a
+    finding a gradient that is not between the slopes, or "fail": call such a gradient wrong.
+    directions: for large arguments, on how many random directions a gradient is projected; None
+    checks every entry. like: the kind of layer, such as "conv2d", for the search for the cause.
     """
     if kinks not in ("skip", "report", "fail"):
         raise ValueError(f"kinks is {kinks!r}, wanted 'skip', 'report' or 'fail'")
@@ -38,21 +41,21 @@ def check_second(
 
     check_second(backward, double_backward, (dy, x, w)): dx = backward(dy, x, w), or the first of what it returns;
     double_backward(ddx, dy, x, w) returns the gradients of <ddx, dx> with respect to dy, x and w; None is zero.
-    check_second(layer, x): a layer of scratchgan. The options are those of `check`.
+    check_second(layer, x): the map that the `pull` of a layer of scratchgan computes. The options are those of `check`.
     """
     if hasattr(backward, "double_backward"):
-        x = double_backward if args is None else args
-        x = x[0] if isinstance(x, tuple | list) else x
-        first_order, parameters = of_layer(backward)
-        y, _ = first_order.start(x, *parameters.values())  # of a copy: the layer stays as it is
-        subject, _ = of_layer(backward, second_order=True)
+        xs = double_backward if args is None else args
+        xs = tuple(xs) if isinstance(xs, tuple | list) else (xs,)
+        first_order, parameters = of_layer(backward, len(xs))
+        y, _ = first_order.start(*xs, *parameters.values())  # of a copy: the layer stays as it is
+        subject, _ = of_layer(backward, len(xs), second_order=True)
         dy = numpy.random.default_rng([seed, 0x646479]).standard_normal(y.shape)
-        dy = to_kind_of(x)(dy.astype(x.dtype if x.dtype.kind == "f" else float))
-        args, names = (dy, x, *parameters.values()), names or ("dy", "x", *parameters)
+        dy = to_kind_of(xs[0])(dy.astype(xs[0].dtype if xs[0].dtype.kind == "f" else float))
+        args, names = (dy, *xs, *parameters.values()), names or ("dy", *input_names(len(xs)), *parameters)
     else:
         names = names or ("dy", "x", *[f"w{i}" for i in range(1, len(args) - 1)])[: len(args)]
         subject, args, names = subject_of(lambda *args: first(backward(*args)), double_backward, args, names)
-        subject.second_order = True
+        subject.second_order = subject.none_is_zero = True
     return examine(subject, args, names, only, seed, kinks, directions, like)
 
 

@@ -1,8 +1,8 @@
-"""A Report as text for people: at most 15 lines."""
+"""A Report or a Sweep as lines of text for people: at most 15 for a check."""
 
 import numpy
 
-from scratchgan.gradcheck.report import AGREE, UNRESOLVED, WRONG
+from scratchgan.gradcheck.plain import AGREE, UNRESOLVED, WRONG
 
 LINES, WIDTH = 15, 118
 ROWS, COLUMNS = 4, 64  # of the map

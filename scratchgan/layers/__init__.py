@@ -1,24 +1,45 @@
 """Every layer, importable from here."""
 
-from scratchgan.layers.base import Layer, Linear, Pointwise
-from scratchgan.layers.compose import Concat, Conditional, Residual, Sequential
-from scratchgan.layers.condition import ConditionalAffine, ConditionalBatchNorm, Given, Join, LabelChannels, Projection
+from scratchgan.layers.activations import (
+    ELU,
+    LeakyReLU,
+    LogSoftmax,
+    Maxout,
+    ReLU,
+    Sigmoid,
+    Softmax,
+    Softplus,
+    Surprise,
+    Tanh,
+)
+from scratchgan.layers.base import FixedMap, Layer, LinearMap, Pointwise
+from scratchgan.layers.compose import Add, Concat, Conditional, Each, Fork, Join, Part, Residual, Sequential
+from scratchgan.layers.condition import ConditionalAffine, ConditionalBatchNorm, LabelChannels, Projection
 from scratchgan.layers.conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from scratchgan.layers.dense import Dense, Embedding
 from scratchgan.layers.minibatch import Closeness, MinibatchDiscrimination, MinibatchStd, Pack
+from scratchgan.layers.noise import Dropout, GaussianNoise
 from scratchgan.layers.norm import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, PixelNorm
-from scratchgan.layers.pointwise import ELU, LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Softplus, Tanh
-from scratchgan.layers.pool import AvgPool, GlobalAvgPool, GlobalMaxPool, Maxout, MaxPool
-from scratchgan.layers.resample import Blur, Crop, Pad, PixelShuffle, PixelUnshuffle, Upsample
-from scratchgan.layers.shape import Dropout, Flatten, GaussianNoise, Reshape, Rotations
+from scratchgan.layers.pairs import Bilinear, Dot, Mix, Modulate, Scores
+from scratchgan.layers.pool import AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool
+from scratchgan.layers.resample import Blur, Crop, Pad, PixelShuffle, PixelUnshuffle, Rotations, Upsample
+from scratchgan.layers.shape import Flatten, Reshape
 
 __all__ = [
-    "BatchNorm", "GroupNorm", "InstanceNorm", "LayerNorm", "PixelNorm",
-    "Concat", "Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "Dense",
-    "Dropout", "ELU", "Embedding", "Flatten", "Layer", "LeakyReLU", "Linear", "LogSoftmax",
-    "Pointwise", "ReLU", "Reshape", "Residual", "Sequential", "Sigmoid", "Softmax", "Softplus", "Tanh",
-    "AvgPool", "Blur", "Crop", "GlobalAvgPool", "GlobalMaxPool", "MaxPool", "Maxout", "Pad", "PixelShuffle",
-    "PixelUnshuffle", "Upsample", "Closeness", "MinibatchDiscrimination", "MinibatchStd", "Pack",
-    "Conditional", "ConditionalAffine", "ConditionalBatchNorm", "Given", "LabelChannels", "Projection",
-    "GaussianNoise", "Join", "Rotations",
+    # what a layer is
+    "Layer", "LinearMap", "FixedMap", "Pointwise", "Bilinear",
+    # of one array
+    "Dense", "Embedding",
+    "Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d",
+    "ReLU", "LeakyReLU", "Tanh", "Sigmoid", "Softplus", "ELU", "Surprise",
+    "Softmax", "LogSoftmax", "Maxout", "Dropout", "GaussianNoise",
+    "BatchNorm", "LayerNorm", "InstanceNorm", "GroupNorm", "PixelNorm",
+    "Flatten", "Reshape", "Upsample", "AvgPool", "MaxPool", "GlobalAvgPool", "GlobalMaxPool",
+    "PixelShuffle", "PixelUnshuffle", "Pad", "Crop", "Blur", "Rotations",
+    # that see a whole batch
+    "Pack", "MinibatchStd", "Closeness", "MinibatchDiscrimination",
+    # of layers, of tuples and of pairs
+    "Sequential", "Fork", "Each", "Join", "Add", "Part", "Residual", "Concat", "Conditional",
+    "Modulate", "Scores", "Mix", "Dot",
+    "LabelChannels", "Projection", "ConditionalAffine", "ConditionalBatchNorm",
 ]  # fmt: skip

@@ -1,87 +1,80 @@
-"""Layer: the protocol of every layer; Linear and Pointwise: the two kinds that most layers are.
+"""Layer, the protocol of every layer; LinearMap, FixedMap, Pointwise, the kinds that most are.
 
-Rule: what outlives a call lives on the layer; what belongs to one call is returned by that call (its tape).
+Rule: what outlives a call lives on the layer; what belongs to a call is returned by it (its tape).
 """
-
-import functools
 
 import numpy
 
-from scratchgan import xp
+from scratchgan import walk, xp
+from scratchgan.layers import sums
 from scratchgan.param import Param
-from scratchgan.rng import rng_state, set_rng_state
+from scratchgan.support.rng import rng_state, set_rng_state
 
 
 class Layer:
-    """A map y = f(x) with its derivatives: y, tape = forward(x); dx = backward(tape, dy).
+    """A map y = f(x) with its derivatives.
 
-    `dy` is the gradient of some scalar with respect to y, `dx` that scalar's gradient with respect to x.
+    `dy` is the gradient of some scalar with respect to y, `dx` that scalar's gradient with respect
+    to x. A gradient can be let through a network, `pull`, or taken into its weights, `accumulate`;
+    `backward` does both. x and y may be tuples of arrays; then so are their gradients, with None
+    where there is no gradient.
     """
 
-    mixes_samples = False  # whether, in training, y of one sample depends on the others of its batch
-    follows_directions = False  # whether double_backward knows how the layer's own Params move: see docs/unrolled.md
-    passes_directions = True  # whether it asks the double_backward of every layer inside
-    takes_labels = False  # whether the input of `forward` is a pair (x, labels); dx, ddx and bend are of x alone
+    mixes_samples = False  # whether, in training, a sample's y depends on the rest of its batch
+    takes_pair = False  # whether x is a pair, such as (x, labels), for a `Conditional` to hand on
 
     def __call__(self, x):
         """Infer: y = f(x) with running statistics, without dropout, and without a tape."""
         return self.forward(x, train=False)[0]
 
     def forward(self, x, train=True):
-        """Return y = f(x) and a tape: what `backward` needs to know of this call."""
+        """Return y = f(x) and a tape: what the three below need to know of this call."""
         raise NotImplementedError(f"{self!r} has no forward")
 
-    def backward(self, tape, dy, grads=True):
-        """Return dx = J^T dy, J the Jacobian of f at the x of the tape; add to every Param's grad if `grads`."""
-        raise NotImplementedError(f"{self!r} has no backward")
+    def pull(self, tape, dy):
+        """Return dx = J^T dy, J the Jacobian of f at x, and what `double_backward` will need."""
+        raise NotImplementedError(f"{self!r} has no pull")
 
-    def double_backward(self, tape, dy, ddx, grads=True):
-        """Differentiate the map (dy, x, params) -> dx that `backward` computes.
+    def accumulate(self, tape, dy):
+        """Add dL/dW to the grad of every Param. A layer without Params has nothing to add."""
+        if holds_params(self):
+            raise NotImplementedError(f"{self!r} has Params and no accumulate to train them")
 
-        ddx is the gradient of some scalar with respect to dx. Return that scalar's gradients with respect to
-        dy (`ddy` = J ddx) and to x (`bend`: how `backward` itself varies with x; None where it does not), and
-        add its gradient with respect to every Param if `grads`.
+    def backward(self, tape, dy):
+        """Do both: add to the grad of every Param, and return dx."""
+        self.accumulate(tape, dy)
+        return self.pull(tape, dy)[0]
+
+    def double_backward(self, tape, kept, ddx):
+        """Differentiate (dy, x, W) -> dx, which `pull` computes and of which it returned `kept`.
+
+        ddx is the gradient of some scalar with respect to dx. Return that scalar's gradients with
+        respect to dy, ddy = J ddx, and with respect to x, the bend, which is None where `pull` does
+        not vary with x. Add its gradient with respect to W to the grad of every Param.
         """
         raise NotImplementedError(f"{self!r} has no double_backward")
 
-    # ---- what a layer is made of ----
+    # ---- what a layer is made of: all that `walk` finds, wherever it is ----
 
-    def children(self):
-        """Return the layers directly inside this one as (name, layer), in a fixed order."""
-        return [(name, part) for name, part in vars(self).items() if isinstance(part, Layer)]
+    def parts(self):
+        """Return [(name, part)] of what is directly inside: the attributes, unless overridden."""
+        return list(vars(self).items())
 
-    def named_layers(self, prefix=""):
-        """Yield (path, layer) for this layer and every layer inside it, such as ("0.body.2", Dense(...))."""
-        yield prefix.rstrip("."), self
-        for name, child in self.children():
-            yield from child.named_layers(f"{prefix}{name}.")
-
-    def attributes(self, kind):
-        """Yield (path, layer, name, part) for every attribute of a type, in this layer and all inside it."""
-        for path, layer in self.named_layers():
-            for name, part in vars(layer).items():
-                if isinstance(part, kind):
-                    yield f"{path}.{name}".lstrip("."), layer, name, part
-                if isinstance(part, Param):  # one that is computed from others has parts of its own
-                    for inner_name, inner in part.inner().items():
-                        if isinstance(inner, kind):
-                            yield f"{path}.{name}.{inner_name}".lstrip("."), part, inner_name, inner
-
-    def arrays(self):
-        """Yield what `attributes` does for every array that is not in a Param, such as running statistics."""
-        return (found for found in self.attributes(object) if xp.is_array(found[-1]))
+    def named_layers(self):
+        """Yield (path, layer) for this and every layer inside it, such as ("0.body.2", Dense)."""
+        return walk.find(self, Layer)
 
     def named_params(self):
-        """Return {path: Param} in a fixed order; a Param that stands in two places is listed once."""
-        found = {}
-        for path, _, _, param in self.attributes(Param):
-            if not any(param is other for other in found.values()):
-                found[path] = param
-        return found
+        """Return {path: Param} in a fixed order; a Param in two places is listed once."""
+        return dict(walk.find(self, Param))
 
     def params(self):
         """Return every Param, each once, in a fixed order."""
         return list(self.named_params().values())
+
+    def named_arrays(self):
+        """Return {path: array} of every array outside a Param, such as running statistics."""
+        return dict(walk.find(self, xp.is_array))
 
     def zero_grad(self):
         """Clear every Param's grad (an optimizer's step does so by itself)."""
@@ -89,23 +82,26 @@ class Layer:
             param.grad.fill(0)
 
     def astype(self, dtype):
-        """Convert every Param and running statistic to `dtype`, before an optimizer is made; return the layer."""
-        for param in self.params():
-            param.astype(dtype)
-        for _, layer, name, array in self.arrays():
-            setattr(layer, name, array.astype(dtype))
+        """Convert Params and running statistics to `dtype`, before an optimizer; return the layer.
+
+        Arrays of integers stay what they are: an index is no number to compute with.
+        """
+        for _, holder, key, part in list(walk.places(self)):
+            if isinstance(part, Param):
+                part.astype(dtype)
+            elif xp.is_array(part) and part.dtype.kind in "fc":
+                walk.put(holder, key, part.astype(dtype))
         return self
 
     # ---- saving and restoring ----
 
     def state(self):
-        """Return {path: NumPy array}, a copy of every Param, running statistic and random generator."""
-        found = {path: numpy.array(xp.to_host(param.value)) for path, param in self.named_params().items()}
-        for path, _, _, array in self.arrays():
-            found[path] = numpy.array(xp.to_host(array))
-        for path, _, _, rng in self.attributes(numpy.random.Generator):
-            found[path] = rng_state(rng)
-        return found
+        """Return {path: NumPy array}, a copy: Params, running statistics, random generators."""
+        arrays = {path: param.value for path, param in self.named_params().items()}
+        arrays |= self.named_arrays()
+        generators = walk.find(self, numpy.random.Generator)
+        state = {path: numpy.array(xp.to_host(array)) for path, array in arrays.items()}
+        return state | {path: rng_state(rng) for path, rng in generators}
 
     def load_state(self, state):
         """Write a `state()` of a network of the same architecture into this one.
@@ -115,26 +111,30 @@ class Layer:
         own = self.state()
         if own.keys() != state.keys():
             missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
-            raise ValueError(f"the state is of another network: missing {missing}, unknown {unknown}")
+            raise ValueError(f"another network's state: missing {missing}, unknown {unknown}")
         for path, array in own.items():
             if array.shape != state[path].shape:
-                raise ValueError(f"{path} is {array.shape} in this network and {state[path].shape} in the state")
+                got = state[path].shape
+                raise ValueError(f"{path} is {array.shape} in this network and {got} in the state")
         for path, param in self.named_params().items():
             param.value[...] = xp.asarray(state[path])
-        for path, _, _, array in self.arrays():
-            array[...] = state[path] if isinstance(array, numpy.ndarray) else xp.asarray(state[path])
-        for path, _, _, rng in self.attributes(numpy.random.Generator):
+        for path, old in self.named_arrays().items():
+            old[...] = state[path] if isinstance(old, numpy.ndarray) else xp.asarray(state[path])
+        for path, rng in walk.find(self, numpy.random.Generator):
             set_rng_state(rng, state[path])
 
 
-class Linear(Layer):
-    """y = A(W, x) + b, with A linear in W and linear in x: dense layers and every kind of convolution.
+def holds_params(layer):
+    """Whether there is a Param in a layer or in one inside it."""
+    return any(True for _ in walk.find(layer, Param))
+
+
+class LinearMap(Layer):
+    """y = A(W, x) + b, A linear in W and linear in x: dense layers and every convolution.
 
     For such a map the three functions below are all there is. With <.,.> the sum over all elements,
     <dy, A(W, x)> = <input_grad(W, dy), x> = <weight_grad(x, dy), W>: the two are A's adjoints.
     """
-
-    follows_directions = True
 
     def __init__(self, W, b=None):
         self.W = Param(W)
@@ -157,44 +157,66 @@ class Linear(Layer):
         raise NotImplementedError
 
     def forward(self, x, train=True):
-        y = self.product(x)
+        check(self, "x", x, dtype=self.W.value.dtype)
+        self.output_shape(x.shape)
+        y = self.apply(self.W.effective(), x)
         if self.b is not None:
             y += self.b.value
         return y, x
 
-    def product(self, x):
-        """Return A(W, x), once x is known to fit."""
-        self.output_shape(check(self, "x", x, dtype=self.W.value.dtype).shape)
-        return self.apply(self.W.effective(), x)
-
-    def backward(self, x, dy, grads=True):
+    def pull(self, x, dy):
         check(self, "dy", dy, self.output_shape(x.shape), self.W.value.dtype)
-        if grads:
-            self.W.accumulate(self.weight_grad(x, dy))
-            if self.b is not None:
-                self.b.grad += sum_rows(dy)
-        return self.input_grad(self.W.effective(), dy, x.shape)
+        return self.input_grad(self.W.effective(), dy, x.shape), dy
 
-    def double_backward(self, x, dy, ddx, grads=True):
-        # dx = input_grad(W, dy) is linear in W and in dy, and does not depend on x: there is no bend.
+    def accumulate(self, x, dy):
+        check(self, "dy", dy, self.output_shape(x.shape), self.W.value.dtype)
+        self.W.accumulate(self.weight_grad(x, dy))
+        if self.b is not None:
+            self.b.grad += sums.over_rows(dy)
+
+    def double_backward(self, x, dy, ddx):
+        # dx = input_grad(W, dy) is linear in W and dy, and does not depend on x: there is no bend.
         # L = <ddx, input_grad(W, dy)> = <A(W, ddx), dy>: the very form whose adjoints are known.
         check(self, "ddx", ddx, x.shape, self.W.value.dtype)
-        if grads:
-            self.W.accumulate(self.weight_grad(ddx, dy))
-        ddy, bend = self.apply(self.W.effective(), ddx), None
-        if self.W.direction is not None:  # W moves, too: A(W, x) and input_grad(W, dy) are linear in it
-            ddy += self.apply(self.W.direction, x)
-            bend = self.input_grad(self.W.direction, dy, x.shape)
-        if self.b is not None and self.b.direction is not None:
-            ddy += self.b.direction
-        return ddy, bend
+        self.W.accumulate(self.weight_grad(ddx, dy))
+        return self.apply(self.W.effective(), ddx), None
+
+
+class FixedMap(Layer):
+    """y = A x, with A linear and without weights: a LinearMap without W and b."""
+
+    def output_shape(self, shape):
+        """Return the shape of y for an x of this shape; raise ValueError if there is none."""
+        raise NotImplementedError
+
+    def apply(self, x):
+        """Return A x."""
+        raise NotImplementedError
+
+    def adjoint(self, dy, shape):
+        """Return dx = A^T dy, of the given shape: <dy, A x> = <A^T dy, x>."""
+        raise NotImplementedError
+
+    def forward(self, x, train=True):
+        check(self, "x", x)
+        self.output_shape(x.shape)
+        return self.apply(x), x.shape
+
+    def pull(self, shape, dy):
+        check(self, "dy", dy, self.output_shape(shape))
+        return self.adjoint(dy, shape), None
+
+    def double_backward(self, shape, kept, ddx):
+        # dx = A^T dy does not depend on x: there is no bend. L = <ddx, A^T dy> = <A ddx, dy>.
+        check(self, "ddx", ddx, shape)
+        return self.apply(ddx), None
 
 
 class Pointwise(Layer):
     """y = f(x), element by element: activations.
 
-    Each activation here solves a differential equation f' = g(f), so that both derivatives follow from the
-    output alone, and y is all that the tape has to keep.
+    Each activation here solves a differential equation f' = g(f), so that both derivatives follow
+    from the output alone, and y is all that the tape has to keep.
     """
 
     def f(self, x):
@@ -210,13 +232,15 @@ class Pointwise(Layer):
         return None
 
     def forward(self, x, train=True):
-        y = self.f(check(self, "x", x))
+        check(self, "x", x)
+        y = self.f(x)
         return y, y
 
-    def backward(self, y, dy, grads=True):
-        return check(self, "dy", dy, y.shape, y.dtype) * self.derivative(y)
+    def pull(self, y, dy):
+        check(self, "dy", dy, y.shape, y.dtype)
+        return dy * self.derivative(y), dy
 
-    def double_backward(self, y, dy, ddx, grads=True):
+    def double_backward(self, y, dy, ddx):
         # dx = f'(x) dy, so d dx / d dy = f'(x) and d dx / d x = f''(x) dy
         check(self, "ddx", ddx, y.shape, y.dtype)
         ddy = ddx * self.derivative(y)
@@ -224,49 +248,42 @@ class Pointwise(Layer):
         return ddy, None if curvature is None else curvature * dy * ddx
 
 
-# ---- helpers ---------------------------------------------------------------------------------------------
-
-
-def sum_rows(dy):
-    """Sum over all axes but the last, as a product with ones: faster than `sum`, and more accurate."""
-    rows = dy.reshape(-1, dy.shape[-1])  # (N * ..., C)
-    return ones(len(rows), rows.dtype) @ rows
-
-
-def ones(n, dtype):
-    """Return n ones to multiply with: at each call the same array, so that none is made anew. Do not write into it."""
-    return kept_ones(xp.ndarray, n, dtype)
-
-
-@functools.lru_cache(64)
-def kept_ones(kind, n, dtype):
-    """Return n ones of the array module whose arrays are of this kind."""
-    return xp.ones(n, dtype=dtype)
+# ---- helpers -------------------------------------------------------------------------------------
 
 
 def add(a, b):
-    """Add two gradients, either of which may be None, that is zero."""
-    if a is None:
-        return b
-    return a if b is None else a + b
+    """Add two gradients of one structure, any part of which may be None, that is zero."""
+    if a is None or b is None:
+        return b if a is None else a
+    if isinstance(a, tuple):
+        return tuple(add(*parts) for parts in zip(a, b, strict=True))
+    return a + b
 
 
 def check(owner, name, x, shape=None, dtype=None):
-    """Return x if it is a floating-point array of the chosen module, of this shape and dtype; else raise.
+    """Demand a floating-point array of the chosen module, of this shape and dtype.
 
     Raises TypeError or ValueError that names the layer, what it got and what it wanted.
     """
     if not isinstance(x, xp.ndarray):
-        hint = "xp.to_device(x) converts it" if isinstance(x, numpy.ndarray) else "xp.asarray(x) converts it"
-        raise TypeError(f"{owner}: {name} is a {type(x).__name__}, wanted an array of {wanted()}: {hint}")
+        wanted = f"an array of {'CuPy' if xp.on_gpu() else 'NumPy'}: xp.asarray(x) converts it"
+        raise TypeError(f"{owner}: {name} is a {type(x).__name__}, wanted {wanted}")
     if x.dtype.kind not in "fc" or x.dtype.itemsize < 4 or (dtype is not None and x.dtype != dtype):
         want = "float32 or float64" if dtype is None else f"{xp.dtype(dtype)}"
-        raise TypeError(f"{owner}: {name} is {x.dtype}, wanted {want}: {name}.astype(...), or net.astype(...)")
+        raise TypeError(f"{owner}: {name} is {x.dtype}, wanted {want}: {name}.astype converts it")
     if shape is not None and x.shape != shape:
         raise ValueError(f"{owner}: {name} has shape {x.shape}, wanted {shape}")
-    return x
 
 
-def wanted():
-    """The array module that is in use, by name."""
-    return "CuPy" if xp.on_gpu() else "NumPy"
+def check_labels(owner, name, labels, classes, shape=None):
+    """Demand an array of integers from 0 to classes - 1, of this shape; raise as `check` does."""
+    if not isinstance(labels, xp.ndarray) or labels.dtype.kind not in "iu":
+        got = labels.dtype if isinstance(labels, xp.ndarray) else f"a {type(labels).__name__}"
+        raise TypeError(f"{owner}: got {got} for {name}, wanted an array of integers")
+    if shape is not None and labels.shape != shape:
+        wanted = f"{shape}: one integer for each"
+        raise ValueError(f"{owner}: {name} are {labels.shape}, wanted {wanted}")
+    # The bounds are looked at on the CPU only: on a GPU the look would wait for the device.
+    if not xp.on_gpu() and labels.size and not 0 <= labels.min() <= labels.max() < classes:
+        got = f"{labels.min()} to {labels.max()}"
+        raise ValueError(f"{owner}: got {got} for {name}, wanted 0 to {classes - 1}")

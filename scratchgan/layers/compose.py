@@ -1,120 +1,302 @@
-"""Layers made of layers: Sequential, Conditional, Residual, Concat."""
+"""Layers made of layers. Sequential, Fork and Each have derivatives; the others are built of these.
 
-from scratchgan import kernels, xp
-from scratchgan.layers import compose_fused
-from scratchgan.layers.base import Layer, add, check
+Fork(f, g) makes a pair of x, Each(f, g) maps a pair, Join and Add make one array of it again, Part
+takes one of it. Residual, Concat, Conditional combine them. docs/protocol.md derives the three.
+"""
 
-
-class Tapes(list):
-    """The tapes of the layers inside; dys: what the last `backward` of this dy with grads=False gave to each."""
-
-    dy, dys = None, ()
+from scratchgan import xp
+from scratchgan.layers import sums
+from scratchgan.layers.base import Layer, add, check, holds_params
 
 
-class Sequential(Layer):
-    """y = f_n(... f_2(f_1(x))): one layer after the other. With no layers it is the identity."""
+class Container(Layer):
+    """What Sequential, Fork and Each share: layers, which are named by their numbers."""
 
     def __init__(self, *layers):
         for layer in layers:
             if not isinstance(layer, Layer):
-                raise TypeError(f"Sequential takes layers, and got {layer!r}: write Sequential(a, b, ...)")
-            if layer.takes_labels and not self.takes_labels:
-                raise ValueError(f"Sequential has no labels for {layer!r}: write Conditional(a, b, ...)")
+                name = type(self).__name__
+                raise TypeError(f"{name} takes layers, and got {layer!r}: write {name}(a, b, ...)")
         self.layers = layers
 
     def __repr__(self):
         return f"{type(self).__name__} of {len(self.layers)} layers"
 
-    def children(self):
-        return [(str(index), layer) for index, layer in enumerate(self.layers)]
+    def parts(self):
+        named = [(name, part) for name, part in vars(self).items() if name != "layers"]
+        return named + [(str(index), layer) for index, layer in enumerate(self.layers)]
+
+    def demand_kept(self, kept):
+        """Raise TypeError unless this is what `pull` returned beside dx: a list, an entry a layer."""
+        if not isinstance(kept, list) or len(kept) != len(self.layers):
+            raise TypeError(f"{self!r}: kept is {kind(kept)}, wanted what pull returned beside dx")
+
+
+class Sequential(Container):
+    """y = f_n(... f_2(f_1(x))): one layer after the other. With no layers it is the identity."""
+
+    @property
+    def takes_pair(self):
+        return bool(self.layers) and self.layers[0].takes_pair
 
     def forward(self, x, train=True):
-        if kernels.can_take(x):  # the same on a GPU, with fewer kernels
-            y, tapes = compose_fused.forward(self.layers, x, train)
-            return y, Tapes(tapes)
-        tapes = Tapes()
+        tapes = []
         for layer in self.layers:
             x, tape = layer.forward(x, train)
             tapes.append(tape)
         return x, tapes
 
-    def backward(self, tapes, dy, grads=True):
-        dys = [dy]
-        for layer, tape in zip(reversed(self.layers), reversed(tapes), strict=True):
-            dys.append(layer.backward(tape, dys[-1], grads))
-        if not grads:
-            tapes.dy, tapes.dys = dy, dys[-2::-1]  # a gradient penalty comes back for these
-        return dys[-1]
+    def pull(self, tapes, dy):
+        kept = []
+        for layer, tape in reversed(list(zip(self.layers, tapes, strict=True))):
+            dy, layer_kept = layer.pull(tape, dy)
+            kept.append(layer_kept)
+        return dy, kept[::-1]
 
-    def double_backward(self, tapes, dy, ddx, grads=True):
-        # 1. Down: the upstream gradient that each layer's backward was given; on the tape, if it was this dy.
-        if tapes.dy is not dy:
-            self.backward(tapes, dy, grads=False)
-        # 2. Up: carry ddx to the output, and collect how each layer's backward bends with its input.
+    def accumulate(self, tapes, dy):
+        # Down to the lowest layer that has Params: nobody asks for the gradient of its input.
+        lowest = next((i for i, layer in enumerate(self.layers) if holds_params(layer)), None)
+        if lowest is None:
+            return
+        for layer, tape in reversed(list(zip(self.layers, tapes, strict=True))[lowest + 1 :]):
+            dy = layer.backward(tape, dy)
+        self.layers[lowest].accumulate(tapes[lowest], dy)
+
+    def backward(self, tapes, dy):
+        for layer, tape in reversed(list(zip(self.layers, tapes, strict=True))):
+            dy = layer.backward(tape, dy)
+        return dy
+
+    def double_backward(self, tapes, kept, ddx):
+        self.demand_kept(kept)
+        # 1. Up: carry ddx to the output, and collect how each layer's pull bends with its input.
         bends = []
-        for layer, tape, layer_dy in zip(self.layers, tapes, tapes.dys, strict=True):
-            ddx, bend = layer.double_backward(tape, layer_dy, ddx, grads)
+        for layer, tape, layer_kept in zip(self.layers, tapes, kept, strict=True):
+            bend = None
+            if ddx is not None:
+                ddx, bend = layer.double_backward(tape, layer_kept, ddx)
             bends.append(bend)
-        # 3. Down: a bend is a gradient at an inner activation, and goes back to x as any gradient does.
+        # 2. Down: a bend is a gradient at an inner activation, and goes back as any gradient does.
         bend = None
-        for layer, tape, layer_bend in zip(reversed(self.layers), reversed(tapes), reversed(bends), strict=True):
+        for layer, tape, layer_bend in reversed(list(zip(self.layers, tapes, bends, strict=True))):
             if bend is not None:
-                bend = layer.backward(tape, bend, grads)
+                bend = layer.backward(tape, bend)
             bend = add(bend, layer_bend)
         return ddx, bend
 
 
-class Conditional(Sequential):
-    """y = f_n(... f_1(x)), given labels: a Sequential whose input is a pair (x, labels), labels integers, (N,).
+class Fork(Container):
+    """y = (f_1(x), f_2(x), ...): several layers on one input. dx is the sum of their dx."""
 
-    A layer with `takes_labels` gets the pair of what comes from below and the labels; every other one, the former.
-    Labels have no gradient: dx is that of x, so that backward and double_backward are those of Sequential.
-    Raises TypeError where the input is no pair, ValueError where there is not one label for each sample.
+    @property
+    def takes_pair(self):
+        return any(layer.takes_pair for layer in self.layers)
+
+    def forward(self, x, train=True):
+        pairs = [layer.forward(x, train) for layer in self.layers]
+        return tuple(y for y, _ in pairs), [tape for _, tape in pairs]
+
+    def pull(self, tapes, dys):
+        dx, kept = None, []
+        for layer, tape, dy in zip(self.layers, tapes, dys, strict=True):
+            part, part_kept = pull_if_asked(layer, tape, dy)
+            dx = add(dx, part)
+            kept.append(part_kept)
+        return dx, kept
+
+    def accumulate(self, tapes, dys):
+        for layer, tape, dy in zip(self.layers, tapes, dys, strict=True):
+            if dy is not None:
+                layer.accumulate(tape, dy)
+
+    def backward(self, tapes, dys):
+        dx = None
+        for layer, tape, dy in zip(self.layers, tapes, dys, strict=True):
+            dx = add(dx, backward_if_asked(layer, tape, dy))
+        return dx
+
+    def double_backward(self, tapes, kept, ddx):
+        self.demand_kept(kept)
+        ddys, bend = [], None
+        for layer, tape, part_kept in zip(self.layers, tapes, kept, strict=True):
+            ddy, part_bend = double_backward_if_asked(layer, tape, part_kept, ddx)
+            ddys.append(ddy)
+            bend = add(bend, part_bend)
+        return tuple(ddys), bend
+
+
+class Each(Container):
+    """y = (f_1(x_1), f_2(x_2), ...) for a tuple x = (x_1, x_2, ...): a layer for each part."""
+
+    takes_pair = True
+
+    def forward(self, x, train=True):
+        count = len(self.layers)
+        demand_tuple(self, x, count, f"a tuple of {count}, one for each layer")
+        pairs = [layer.forward(part, train) for layer, part in zip(self.layers, x, strict=True)]
+        return tuple(y for y, _ in pairs), [tape for _, tape in pairs]
+
+    def pull(self, tapes, dys):
+        pairs = [pull_if_asked(*part) for part in zip(self.layers, tapes, dys, strict=True)]
+        return tuple(dx for dx, _ in pairs), [kept for _, kept in pairs]
+
+    def accumulate(self, tapes, dys):
+        for layer, tape, dy in zip(self.layers, tapes, dys, strict=True):
+            if dy is not None:
+                layer.accumulate(tape, dy)
+
+    def backward(self, tapes, dys):
+        return tuple(backward_if_asked(*part) for part in zip(self.layers, tapes, dys, strict=True))
+
+    def double_backward(self, tapes, kept, ddx):
+        self.demand_kept(kept)
+        parts = zip(self.layers, tapes, kept, ddx, strict=True)
+        pairs = [double_backward_if_asked(*part) for part in parts]
+        return tuple(ddy for ddy, _ in pairs), tuple(bend for _, bend in pairs)
+
+
+# No gradient, None, passes a branch by: so it is along what only labels reach.
+
+
+def pull_if_asked(layer, tape, dy):
+    """Return dx and a tuple of what the layer keeps; twice None where its y has no gradient."""
+    if dy is None:
+        return None, None
+    dx, kept = layer.pull(tape, dy)
+    return dx, (kept,)
+
+
+def backward_if_asked(layer, tape, dy):
+    """Return dx; None where there is no gradient at the layer's y."""
+    return None if dy is None else layer.backward(tape, dy)
+
+
+def double_backward_if_asked(layer, tape, kept, ddx):
+    """Return ddy and the bend; None and None where nothing was pulled, or where ddx is zero."""
+    if kept is None or ddx is None:
+        return None, None
+    return layer.double_backward(tape, *kept, ddx)
+
+
+# ---- from a tuple to one array -------------------------------------------------------------------
+
+
+class Part(Layer):
+    """y = x[index]: one part of a tuple. No gradient goes to the others."""
+
+    takes_pair = True
+
+    def __init__(self, index):
+        self.index = index
+
+    def __repr__(self):
+        return f"Part({self.index})"
+
+    def forward(self, x, train=True):
+        demand_tuple(self, x)
+        return x[self.index], len(x)
+
+    def pull(self, count, dy):
+        return tuple(dy if index == self.index else None for index in range(count)), None
+
+    def double_backward(self, count, kept, ddx):
+        return ddx[self.index], None
+
+
+class Add(Layer):
+    """y = x_1 + x_2 + ..., for a tuple of arrays of one shape."""
+
+    def __repr__(self):
+        return "Add()"
+
+    def forward(self, x, train=True):
+        demand_tuple(self, x)
+        check(self, "the first part of x", x[0])
+        for part in x:
+            check(self, "a part of x", part, x[0].shape, x[0].dtype)
+        return sum(x[1:], start=x[0]), (len(x), x[0].shape)
+
+    def pull(self, tape, dy):
+        count, shape = tape
+        check(self, "dy", dy, shape)
+        return (dy,) * count, None
+
+    def double_backward(self, tape, kept, ddx):
+        ddy = None
+        for part in ddx:
+            ddy = add(ddy, part)
+        return ddy, None
+
+
+class Join(Layer):
+    """y = [x_1, x_2, ...]: the parts of a tuple side by side along the last axis.
+
+    A part (N, E) beside a first one (N, ..., C) is spread over all positions, as what a label has
+    to say is. Its gradient is the sum over the positions.
     """
 
-    takes_labels = True
+    def __repr__(self):
+        return "Join()"
 
-    def forward(self, pair, train=True):
-        x, labels = unpair(self, pair)
-        tapes = Tapes()
-        for layer in self.layers:
-            x, tape = layer.forward((x, labels) if layer.takes_labels else x, train)
-            tapes.append(tape)
-        return x, tapes
+    def forward(self, x, train=True):
+        demand_tuple(self, x)
+        check(self, "the first part of x", x[0])
+        for part in x:
+            check(self, "a part of x", part, dtype=x[0].dtype)
+            if part.ndim != 2 or len(part) != len(x[0]):  # not to be spread
+                check(self, "a part of x", part, (*x[0].shape[:-1], part.shape[-1]))
+        shapes = [part.shape for part in x]
+        return self.join(x, shapes), shapes
+
+    def join(self, x, shapes):
+        """Return the parts side by side; a part that is None is zeros of its shape."""
+        dtype = next(part.dtype for part in x if part is not None)
+        columns = []
+        for part, shape in zip(x, shapes, strict=True):
+            part = xp.zeros(shape, dtype=dtype) if part is None else part
+            if part.ndim < len(shapes[0]):
+                spread = (*shapes[0][:-1], part.shape[-1])
+                part = xp.broadcast_to(sums.across(part, shapes[0]), spread)
+            columns.append(part)
+        return xp.concatenate(columns, axis=-1)
+
+    def pull(self, shapes, dy):
+        check(self, "dy", dy, (*shapes[0][:-1], sum(shape[-1] for shape in shapes)))
+        parts, start = [], 0
+        for shape in shapes:
+            part = xp.ascontiguousarray(dy[..., start : start + shape[-1]])
+            parts.append(part if len(shape) == dy.ndim else sums.over_positions(part))
+            start += shape[-1]
+        return tuple(parts), None
+
+    def double_backward(self, shapes, kept, ddx):
+        # Join is linear, and has no weights.
+        asked = any(part is not None for part in ddx)
+        return self.join(ddx, shapes) if asked else None, None
 
 
-class Residual(Layer):
-    """y = body(x) + shortcut(x), the shortcut being x itself unless it is given (He et al. 2016, eq. 1 and 2).
+# ---- put together --------------------------------------------------------------------------------
 
-    Of a `Conditional` body, y = body(x, labels) + shortcut(x, labels).
+
+class Residual(Sequential):
+    """y = body(x) + shortcut(x); the shortcut is x unless given (He et al. 2016, eq. 1 and 2).
+
+    Of a body that takes a pair (x, labels), the shortcut is x.
     """
 
     def __init__(self, body, shortcut=None):
-        self.body = body
-        self.shortcut = (Conditional() if body.takes_labels else Sequential()) if shortcut is None else shortcut
-        self.takes_labels = alike("Residual", (self.body, self.shortcut))
+        if shortcut is None:
+            shortcut = Part(0) if body.takes_pair else Sequential()
+        demand_alike("Residual", (body, shortcut))
+        self.body, self.shortcut = body, shortcut
+        super().__init__(Fork(body, shortcut), Add())
 
     def __repr__(self):
         return f"Residual({self.body!r})"
 
-    def forward(self, x, train=True):
-        y, body_tape = self.body.forward(x, train)
-        around, shortcut_tape = self.shortcut.forward(x, train)
-        return check(self, "body(x)", y, around.shape) + around, (body_tape, shortcut_tape)
 
-    def backward(self, tape, dy, grads=True):
-        body_tape, shortcut_tape = tape
-        return self.body.backward(body_tape, dy, grads) + self.shortcut.backward(shortcut_tape, dy, grads)
-
-    def double_backward(self, tape, dy, ddx, grads=True):
-        body_tape, shortcut_tape = tape
-        body_ddy, body_bend = self.body.double_backward(body_tape, dy, ddx, grads)
-        shortcut_ddy, shortcut_bend = self.shortcut.double_backward(shortcut_tape, dy, ddx, grads)
-        return body_ddy + shortcut_ddy, add(body_bend, shortcut_bend)
-
-
-class Concat(Layer):
-    """y = [f_1(x), f_2(x), ...]: several layers on one input, their outputs side by side along the last axis.
+class Concat(Sequential):
+    """y = [f_1(x), f_2(x), ...]: layers on one input, their outputs joined along the last axis.
 
     `Concat(Sequential(), f)` keeps x beside f(x).
     """
@@ -122,68 +304,75 @@ class Concat(Layer):
     def __init__(self, *branches):
         if not branches:
             raise ValueError("Concat needs at least one branch")
+        demand_alike("Concat", branches)
+        super().__init__(Fork(*branches), Join())
         self.branches = branches
-        self.takes_labels = alike("Concat", branches)
 
     def __repr__(self):
         return f"Concat of {len(self.branches)} branches"
 
-    def children(self):
-        return [(str(index), branch) for index, branch in enumerate(self.branches)]
-
-    def forward(self, x, train=True):
-        ys, tapes = zip(*[branch.forward(x, train) for branch in self.branches], strict=True)
-        for y in ys:
-            check(self, "a branch's output", y, ys[0].shape[:-1] + y.shape[-1:], ys[0].dtype)
-        return xp.concatenate(ys, axis=-1), (Tapes(tapes), [y.shape[-1] for y in ys])
-
-    def split(self, dy, widths):
-        """Cut dy along its last axis into one piece per branch."""
-        check(self, "dy", dy, dy.shape[:-1] + (sum(widths),))
-        pieces, start = [], 0
-        for width in widths:
-            pieces.append(xp.ascontiguousarray(dy[..., start : start + width]))
-            start += width
-        return pieces
-
-    def backward(self, tape, dy, grads=True):
-        tapes, widths = tape
-        pieces, dx = self.split(dy, widths), None
-        if not grads:
-            tapes.dy, tapes.dys = dy, pieces
-        for branch, branch_tape, piece in zip(self.branches, tapes, pieces, strict=True):
-            dx = add(dx, branch.backward(branch_tape, piece, grads))
-        return dx
-
-    def double_backward(self, tape, dy, ddx, grads=True):
-        tapes, widths = tape
-        pieces = tapes.dys if tapes.dy is dy else self.split(dy, widths)
-        ddys, bend = [], None
-        for branch, branch_tape, piece in zip(self.branches, tapes, pieces, strict=True):
-            ddy, branch_bend = branch.double_backward(branch_tape, piece, ddx, grads)
-            ddys.append(ddy)
-            bend = add(bend, branch_bend)
-        return xp.concatenate(ddys, axis=-1), bend
+    def parts(self):
+        fork, join = self.layers
+        return [*fork.parts(), ("join", join)]
 
 
-# ---- helpers ---------------------------------------------------------------------------------------------
+class Conditional(Sequential):
+    """y = f_n(... f_1(x)) for a pair (x, condition): labels, say, travel along a Sequential.
+
+    A layer that takes a pair, such as `LabelChannels`, is given what comes from below and the
+    condition; every other layer is given what comes from below. dx is a pair, too: (dx, None) for
+    labels, which are integers (N,) and have no gradient. Raises TypeError where x is no pair,
+    ValueError where the condition is not one for each sample.
+    """
+
+    takes_pair = True
+
+    def __init__(self, *layers):
+        # Each step maps (x, condition) to (f(x), condition) or (f(x, condition), condition).
+        alone = lambda layer: Each(layer, Sequential())
+        steps = [Fork(layer, Part(1)) if layer.takes_pair else alone(layer) for layer in layers]
+        super().__init__(*steps, Part(0))
+
+    def __repr__(self):
+        return f"{type(self).__name__} of {len(self.layers) - 1} layers"
+
+    def parts(self):
+        return [(str(index), step.layers[0]) for index, step in enumerate(self.layers[:-1])]
+
+    def forward(self, pair, train=True):
+        demand_pair(self, pair)
+        return super().forward(pair, train)
 
 
-def unpair(owner, pair):
-    """Return x and labels, once they are a pair, with one label for each sample."""
-    if not isinstance(pair, tuple) or len(pair) != 2:
-        raise TypeError(f"{owner!r}: the input is a {type(pair).__name__}, wanted a pair (x, labels)")
+# ---- what they demand ----------------------------------------------------------------------------
+
+
+def demand_tuple(owner, x, count=None, wanted="a tuple"):
+    """Raise TypeError unless a layer's input is a tuple, of so many parts if that is said."""
+    if not isinstance(x, tuple) or (count is not None and len(x) != count):
+        raise TypeError(f"{owner!r}: the input is {kind(x)}, wanted {wanted}")
+
+
+def demand_pair(owner, pair):
+    """Raise TypeError unless x is a pair, ValueError unless it holds a label for each sample."""
+    demand_tuple(owner, pair, 2, "a pair (x, labels): inside a network, a Conditional hands it on")
     x, labels = pair
     check(owner, "x", x)
-    if getattr(labels, "shape", None) != x.shape[:1]:
-        got = getattr(labels, "shape", type(labels).__name__)
-        raise ValueError(f"{owner!r}: labels are {got}, wanted {x.shape[:1]}: an integer for each sample of x")
-    return x, labels
+    if getattr(labels, "shape", ())[:1] != x.shape[:1]:
+        got = getattr(labels, "shape", kind(labels))
+        wanted = f"{x.shape[:1]}: one for each sample of x"
+        raise ValueError(f"{owner!r}: labels are {got}, wanted {wanted}")
 
 
-def alike(name, branches):
-    """Return whether the branches take labels: all of them, or none."""
-    takes_labels = {branch.takes_labels for branch in branches}
-    if len(takes_labels) > 1:
-        raise ValueError(f"{name}: some branches take labels and some do not: put those into a Conditional(...)")
-    return takes_labels.pop()
+def demand_alike(name, branches):
+    """Raise ValueError where some branches take a pair and some do not."""
+    if len({branch.takes_pair for branch in branches}) > 1:
+        some = "some branches take labels and some do not"
+        raise ValueError(f"{name}: {some}: put those into a Conditional(...)")
+
+
+def kind(x):
+    """Return what x is, in words for an error."""
+    if xp.is_array(x):
+        return "one array"
+    return f"a tuple of {len(x)}" if isinstance(x, tuple) else f"a {type(x).__name__}"

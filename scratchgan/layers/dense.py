@@ -4,14 +4,14 @@ import math
 
 from scratchgan import xp
 from scratchgan.initializers import he, normal
-from scratchgan.layers.base import Layer, Linear, check
+from scratchgan.layers.base import Layer, LinearMap, check, check_labels
 from scratchgan.param import Param
 
 
-class Dense(Linear):
-    """y = x W + b, for x of shape (N, ..., in_features); W is (in_features, out_features), b (out_features,).
+class Dense(LinearMap):
+    """y = x W + b: x (N, ..., in_features), W (in_features, out_features), b (out_features,).
 
-    Raises ValueError or TypeError, naming what it got and wanted, for an x of another shape or dtype.
+    Raises ValueError or TypeError, with what it got and wanted, for an x of another shape or dtype.
     """
 
     def __init__(self, in_features, out_features, *, rng, bias=True, initialize=he):
@@ -45,9 +45,9 @@ class Dense(Linear):
 
 
 class Embedding(Layer):
-    """y = W[x]: a row of W, of shape (classes, features), for each integer in x: (N, ...) -> (N, ..., features).
+    """y = W[x]: a row of W, (classes, features), for each integer: (N, ...) -> (N, ..., features).
 
-    The same as a Dense layer without bias on one-hot vectors; its input has no gradient, so dx is None.
+    A Dense layer without bias on one-hot vectors; its input has no gradient, so dx is None.
     """
 
     def __init__(self, classes, features, *, rng, initialize=normal):
@@ -61,24 +61,16 @@ class Embedding(Layer):
         check_labels(self, "x", x, self.classes)
         return self.W.effective()[x], x
 
-    def backward(self, x, dy, grads=True):
+    def pull(self, x, dy):
         check(self, "dy", dy, x.shape + (self.features,), self.W.value.dtype)
-        if grads:
-            self.W.accumulate(sum_by_class(x, dy, self.classes))
-        return None
+        return None, None
 
-    def double_backward(self, x, dy, ddx, grads=True):
-        return xp.zeros_like(dy), None  # backward computes no dx, so nothing can depend on it
+    def accumulate(self, x, dy):
+        check(self, "dy", dy, x.shape + (self.features,), self.W.value.dtype)
+        self.W.accumulate(sum_by_class(x, dy, self.classes))
 
-
-def check_labels(owner, name, labels, classes):
-    """Raise TypeError unless labels are an array of integers, ValueError unless those are from 0 to classes - 1."""
-    if not isinstance(labels, xp.ndarray) or labels.dtype.kind not in "iu":
-        got = labels.dtype if isinstance(labels, xp.ndarray) else type(labels).__name__
-        raise TypeError(f"{owner!r}: got {got} for {name}, wanted an array of integers")
-    # The bounds are looked at on the CPU only: on a GPU the look would wait for the device.
-    if not xp.on_gpu() and labels.size and not 0 <= labels.min() <= labels.max() < classes:
-        raise ValueError(f"{owner!r}: got {labels.min()} to {labels.max()} for {name}, wanted 0 to {classes - 1}")
+    def double_backward(self, x, kept, ddx):
+        return None, None  # there is no dx, so nothing depends on it
 
 
 def sum_by_class(labels, dy, classes):

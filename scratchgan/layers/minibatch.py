@@ -1,19 +1,19 @@
-"""Layers with which a discriminator sees a whole batch, so that samples that are all alike give themselves away.
+"""Layers by which D sees a whole batch, so that samples that are all alike give themselves away.
 
 Each is a layer of its own, with mixes_samples = True; docs/minibatch.md derives them.
 """
 
 from scratchgan import xp
 from scratchgan.initializers import normal
-from scratchgan.layers.base import Layer, check
+from scratchgan.layers.base import FixedMap, Layer, check
 from scratchgan.layers.compose import Concat, Sequential
 from scratchgan.layers.dense import Dense
 
 
-class Pack(Layer):
-    """Put `pack` samples side by side, (N, ..., C) -> (N / pack, ..., pack C), so that D judges them as one.
+class Pack(FixedMap):
+    """Put `pack` samples side by side: (N, ..., C) -> (N / pack, ..., pack C).
 
-    As the first layer of a discriminator it makes a PacGAN (Lin et al. 2018, section 2): the rows n pack, ...,
+    D then judges them as one: a PacGAN (Lin et al. 2018, section 2). The rows n pack, ...,
     n pack + pack - 1 of x become row n of y. Raises ValueError where `pack` does not divide N.
     """
 
@@ -27,25 +27,18 @@ class Pack(Layer):
     def __repr__(self):
         return f"Pack({self.pack})"
 
-    def packed(self, shape):
-        """Return the shape of y for an x of this shape; raise ValueError if there is none."""
+    def output_shape(self, shape):
         if len(shape) < 2 or shape[0] % self.pack:
-            raise ValueError(f"{self!r}: x has shape {shape}, wanted (N, ..., C) with N a multiple of {self.pack}")
+            raise ValueError(f"{self!r}: x has shape {shape}, wanted N a multiple of {self.pack}")
         return (shape[0] // self.pack, *shape[1:-1], shape[-1] * self.pack)
 
-    def forward(self, x, train=True):
-        shape = check(self, "x", x).shape
-        packed = self.packed(shape)
-        groups = x.reshape(-1, self.pack, *shape[1:])  # (N / pack, pack, ..., C)
-        return xp.ascontiguousarray(xp.moveaxis(groups, 1, -2)).reshape(packed), shape
+    def apply(self, x):
+        groups = x.reshape(-1, self.pack, *x.shape[1:])  # (N / pack, pack, ..., C)
+        return xp.ascontiguousarray(xp.moveaxis(groups, 1, -2)).reshape(self.output_shape(x.shape))
 
-    def backward(self, shape, dy, grads=True):
-        check(self, "dy", dy, self.packed(shape))
+    def adjoint(self, dy, shape):
         groups = dy.reshape(-1, *shape[1:-1], self.pack, shape[-1])  # (N / pack, ..., pack, C)
         return xp.ascontiguousarray(xp.moveaxis(groups, -2, 1)).reshape(shape)
-
-    def double_backward(self, shape, dy, ddx, grads=True):
-        return self.forward(check(self, "ddx", ddx, shape))[0], None  # a permutation of the numbers: linear
 
 
 class MinibatchStd(Layer):
@@ -53,10 +46,10 @@ class MinibatchStd(Layer):
 
         s[m, p] = sqrt(variance over the group m of x[p] + eps),   t[m] = mean over p of s[m, p]
 
-    p runs over all positions and channels; t[m] is appended everywhere to each sample of its group (Karras et al. 2018,
-    section 3). It is a feature for D, and no normalisation: x itself stays. Groups have `group` samples, or N if there
-    are fewer: with M groups, sample i is in group i mod M, as in the authors' code. Raises ValueError where N is no
-    multiple of that.
+    p runs over all positions and channels; t[m] is appended everywhere to each sample of its group
+    (Karras et al. 2018, section 3). A feature for D, and no normalisation: x itself stays. Groups
+    have `group` samples, or N if there are fewer: with M groups, sample i is in group i mod M, as
+    in the authors' code. Raises ValueError where N is no multiple of their size.
     """
 
     mixes_samples = True
@@ -83,26 +76,29 @@ class MinibatchStd(Layer):
         return xp.concatenate([x, xp.broadcast_to(column, (*x.shape[:-1], 1))], axis=-1)
 
     def forward(self, x, train=True):
-        rows = self.groups(check(self, "x", x))
+        check(self, "x", x)
+        rows = self.groups(x)
         centred = rows - rows.mean(0)
         s = xp.sqrt((centred * centred).mean(0) + self.eps)  # (M, P)
         return self.append(x, s.mean(-1)), (centred, s, x.shape)
 
-    def backward(self, tape, dy, grads=True):
+    def pull(self, tape, dy):
         # s moves by <centred, x'> / (size s), the mean over the group being 0 in centred
         centred, s, shape = tape
         check(self, "dy", dy, (*shape[:-1], shape[-1] + 1), s.dtype)
         dx = self.slope(tape, dy) * (centred / s)
-        return dy[..., :-1] + dx.reshape(shape)
+        return dy[..., :-1] + dx.reshape(shape), dy
 
     def slope(self, tape, dy):
-        """Return dt / (size P), (M, 1), with dt the sum of dy over all places where t was appended."""
+        """Return dt / (size P), (M, 1), with dt the sum of dy over the places of t."""
         centred, s, _ = tape
-        return dy[..., -1].reshape(*centred.shape[:2], -1).sum((0, 2))[:, None] / (len(centred) * s.shape[-1])
+        dt = dy[..., -1].reshape(*centred.shape[:2], -1).sum((0, 2))[:, None]
+        return dt / (len(centred) * s.shape[-1])
 
-    def double_backward(self, tape, dy, ddx, grads=True):
+    def double_backward(self, tape, dy, ddx):
         centred, s, shape = tape
-        move = self.groups(check(self, "ddx", ddx, shape, s.dtype))
+        check(self, "ddx", ddx, shape, s.dtype)
+        move = self.groups(ddx)
         move = move - move.mean(0)  # how centred moves
         s_move = (centred * move).mean(0) / s
         bend = self.slope(tape, dy) * (move - centred * (s_move / s)) / s
@@ -112,8 +108,8 @@ class MinibatchStd(Layer):
 class Closeness(Layer):
     """How many samples of the batch are close to each: o[i, b] = sum_j exp(-|M[i, b] - M[j, b]|_1).
 
-    x is (N, features size), seen as M (N, features, size); y is (N, features). Each sample counts itself, as 1
-    (Salimans et al. 2016, section 3.2). Takes memory for N^2 features size numbers.
+    x is (N, features size), seen as M (N, features, size); y is (N, features). Each sample counts
+    itself, as 1 (Salimans et al. 2016, section 3.2). Takes memory for N^2 features size numbers.
     """
 
     mixes_samples = True
@@ -125,39 +121,42 @@ class Closeness(Layer):
         return f"Closeness({self.features})"
 
     def forward(self, x, train=True):
-        if check(self, "x", x).ndim != 2 or x.size == 0 or x.shape[1] % self.features:
-            raise ValueError(f"{self!r}: x has shape {x.shape}, wanted (N, C) with C a multiple of {self.features}")
+        check(self, "x", x)
+        if x.ndim != 2 or x.size == 0 or x.shape[1] % self.features:
+            wanted = f"(N, C) with C a multiple of {self.features}"
+            raise ValueError(f"{self!r}: x has shape {x.shape}, wanted {wanted}")
         M = x.reshape(len(x), self.features, -1)  # (N, features, size)
         difference = M[:, None] - M  # (N, N, features, size)
         sign = (difference.real > 0).astype(x.dtype) - (difference.real < 0).astype(x.dtype)
         close = xp.exp(-(sign * difference).sum(-1))  # (N, N, features)
         return close.sum(1), (sign, close, x.shape)
 
-    def pull(self, sign, weight, shape):
+    def spread(self, sign, weight, shape):
         """Return -sum_j weight[i, j] sign[i, j], in x's shape."""
         return -(weight[..., None] * sign).sum(1).reshape(shape)
 
-    def backward(self, tape, dy, grads=True):
+    def pull(self, tape, dy):
         # M[i] stands in o[i] with every j, and in every o[j]
         sign, close, shape = tape
         check(self, "dy", dy, (shape[0], self.features), close.dtype)
-        return self.pull(sign, (dy[:, None] + dy) * close, shape)
+        return self.spread(sign, (dy[:, None] + dy) * close, shape), dy
 
-    def double_backward(self, tape, dy, ddx, grads=True):
+    def double_backward(self, tape, dy, ddx):
         # along ddx close moves, sign does not
         sign, close, shape = tape
-        move = check(self, "ddx", ddx, shape, close.dtype).reshape(shape[0], self.features, -1)
+        check(self, "ddx", ddx, shape, close.dtype)
+        move = ddx.reshape(shape[0], self.features, -1)
         close_move = -close * (sign * (move[:, None] - move)).sum(-1)
-        return close_move.sum(1), self.pull(sign, (dy[:, None] + dy) * close_move, shape)
+        return close_move.sum(1), self.spread(sign, (dy[:, None] + dy) * close_move, shape)
 
 
 class MinibatchDiscrimination(Concat):
-    """Append to each x how many of its batch resemble it, by `features` measures (Salimans et al. 2016, section 3.2).
+    """Append to x how many of its batch resemble it, `features` times (Salimans et al. 2016, 3.2).
 
         M[i] = x[i] T,  o[i, b] = sum_j exp(-|M[i, b] - M[j, b]|_1),  y[i] = [x[i], o[i]]
 
-    x is (N, in_features), T (in_features, features size), y (N, in_features + features). With collapsed samples o is
-    large. Two layers of this library side by side: x itself, and a Dense without bias followed by `Closeness`.
+    x is (N, in_features), T (in_features, features size), y (N, in_features + features). With
+    collapsed samples o is large. Side by side: x, and a Dense without bias, then `Closeness`.
     """
 
     mixes_samples = True

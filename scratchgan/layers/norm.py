@@ -1,20 +1,21 @@
 """Normalisations: PixelNorm, and four that are one map over different sets of elements.
 
-BatchNorm, LayerNorm, GroupNorm and InstanceNorm compute y = gamma (x - mean) / sqrt(var + eps) + beta. They differ in
-the set of elements whose mean and variance are taken. `docs/normalization.md` derives both derivatives.
+BatchNorm, LayerNorm, GroupNorm and InstanceNorm compute y = gamma (x - mean) / sqrt(var + eps) +
+beta, and differ in what mean and var are taken over. docs/normalization.md derives them.
 """
 
 import math
 
-from scratchgan import kernels, xp
-from scratchgan.layers.base import Layer, add, check, ones, sum_rows
+from scratchgan import xp
+from scratchgan.layers import sums
+from scratchgan.layers.base import Layer, check
 from scratchgan.param import Param
 
 
 class PixelNorm(Layer):
     """y = x / sqrt(<x^2> + eps), with <.> the mean over channels (Karras et al. 2018, section 4.2).
 
-    x is (N, ..., C). No mean is taken away and there are no Params: each vector of channels gets the length sqrt(C).
+    x is (N, ..., C). No mean, no Params: each vector of channels gets the length sqrt(C).
     """
 
     def __init__(self, *, eps=1e-8):
@@ -24,165 +25,140 @@ class PixelNorm(Layer):
         return "PixelNorm()"
 
     def forward(self, x, train=True):
-        if check(self, "x", x).ndim < 2:
+        check(self, "x", x)
+        if x.ndim < 2:
             raise ValueError(f"{self!r}: x has shape {x.shape}, wanted (N, ..., C)")
-        r = 1 / xp.sqrt(channel_mean(x * x) + self.eps)  # (N, ..., 1)
+        r = 1 / xp.sqrt(sums.channel_mean(x * x) + self.eps)  # (N, ..., 1)
         y = x * r
         return y, (y, r)
 
-    def backward(self, tape, dy, grads=True):
-        # Along x', r moves by -r^2 <y x'>, so y = x r by r (x' - y <y x'>): a symmetric Jacobian.
+    def pull(self, tape, dy):
         y, r = tape
         check(self, "dy", dy, y.shape, y.dtype)
-        return r * (dy - y * channel_mean(dy * y))
+        dx = self.change(tape, dy)
+        return dx, (dy, dx)
 
-    def double_backward(self, tape, dy, ddx, grads=True):
+    def change(self, tape, u):
+        """Return J u = r (u - y <y u>): how y moves as x moves along u (r: -r^2 <y u>). J = J^T."""
+        y, r = tape
+        return r * (u - y * sums.channel_mean(u * y))
+
+    def double_backward(self, tape, kept, ddx):
         # The derivative of r (dy - y <dy y>) along ddx, which moves r by -r^2 <ddx y> and y by ddy.
         y, r = tape
+        dy, dx = kept
         check(self, "ddx", ddx, y.shape, y.dtype)
-        dx, ddy = self.backward(tape, dy), self.backward(tape, ddx)
-        bend = channel_mean(ddx * y) * dx + channel_mean(dy * y) * ddy + channel_mean(dy * ddy) * y
-        return ddy, -r * bend
+        mean = sums.channel_mean
+        ddy = self.change(tape, ddx)
+        return ddy, -r * (mean(ddx * y) * dx + mean(dy * y) * ddy + mean(dy * ddy) * y)
 
 
 class Normalization(Layer):
-    """y = gamma xhat + beta, with xhat = (x - mean) r and r = 1 / sqrt(var + eps): what four normalisations share.
+    """y = gamma xhat + beta, xhat = (x - mean) r, r = 1 / sqrt(var + eps): what four of them share.
 
-    They see x as (A, M, C): A parts with M rows each, and the C channels in `groups` of neighbours. The mean <.> runs
-    over all rows of one part and all channels of one group; a subclass says in `parts` what A and M are.
+    They see x as (A, M, G, C / G): A parts with M rows each, and the C channels in G groups of
+    neighbours. The mean <.> runs over all rows of a part and all channels of a group; a subclass
+    says in `sizes` what A and M are.
     gamma and beta, (C,), are ones and zeros at first; with affine=False there are none.
     """
 
-    follows_directions = True
-
     def __init__(self, channels, groups, eps, affine=True):
-        self.channels, self.groups, self.eps, self.affine = channels, groups, positive(self, eps), affine
+        self.channels, self.groups, self.affine = channels, groups, affine
+        self.eps = positive(self, eps)
         self.gamma = Param(xp.ones(channels, dtype="float32")) if affine else None
         self.beta = Param(xp.zeros(channels, dtype="float32")) if affine else None
 
     def __repr__(self):
         return f"{type(self).__name__}({self.channels})"
 
-    def parts(self, shape):
-        """Return (A, M) for an x of shape (N, ..., C); raise ValueError if it cannot be normalised."""
+    def sizes(self, shape):
+        """Return (A, M) for an x (N, ..., C); raise ValueError if it cannot be normalised."""
         raise NotImplementedError
 
-    def rows(self, x):
-        """Return x as (A, M, C), once its shape and dtype are known to be right."""
+    def grouped(self, x):
+        """Return x as (A, M, G, C / G)."""
+        return x.reshape(*self.sizes(x.shape), self.groups, -1)
+
+    def demand(self, x):
+        """Raise TypeError or ValueError unless x can be normalised."""
         check(self, "x", x, dtype=None if self.gamma is None else self.gamma.value.dtype)
         if x.ndim < 2 or x.shape[-1] != self.channels:
             raise ValueError(f"{self!r}: x has shape {x.shape}, wanted (N, ..., {self.channels})")
-        return x.reshape(*self.parts(x.shape), self.channels)
-
-    def gain(self):
-        """Return gamma, or ones where there is none, (C,)."""
-        return ones(self.channels, "float32") if self.gamma is None else self.gamma.value
-
-    def mean(self, sums, rows, gain):
-        """Return <gain u>, (A, 1, C) or with one group (A, 1, 1), from the sums of u over that many rows, (A, C)."""
-        width = self.channels // self.groups
-        if self.groups == 1:
-            return (sums @ gain).reshape(-1, 1, 1) / (rows * width)
-        means = sums * gain / (rows * width)  # (A, C)
-        if width > 1:
-            means = xp.repeat(means.reshape(len(sums), self.groups, width).sum(2), width, axis=1)
-        return means[:, None]
-
-    # ---- forward ----
 
     def forward(self, x, train=True):
-        _, centred, var = self.center(self.rows(x))
-        return self.standardize(centred, var, x.shape)
+        self.demand(x)
+        rows = self.grouped(x)
+        mean, var = moments(rows)
+        r = 1 / xp.sqrt(var + self.eps)  # (A, 1, G, 1)
+        xhat = ((rows - mean) * r).reshape(x.shape)
+        return self.scale(xhat), (xhat, r, False)
 
-    def center(self, x):
-        """Return the mean, x - mean, and the variance: from centred numbers, as <x^2> - <x>^2 would cancel."""
-        unit = ones(self.channels, x.dtype)
-        mean = self.mean(row_sums(x), x.shape[1], unit)
-        centred = x - mean  # (A, M, C)
-        return mean, centred, self.mean(row_sums(centred * centred), x.shape[1], unit)
+    def scale(self, xhat):
+        """Return gamma xhat + beta, or xhat where there are none."""
+        return xhat if self.gamma is None else self.gamma.value * xhat + self.beta.value
 
-    def standardize(self, centred, var, shape, fixed=False):
-        """Return y and the tape; overwrites `centred`. `fixed`: mean and variance do not depend on x."""
-        r = 1 / xp.sqrt(var + self.eps)
-        xhat = xp.multiply(centred, r, out=centred)
-        y = xhat * self.gain()
-        if self.beta is not None:
-            y += self.beta.value
-        return y.reshape(shape), (xhat, r, fixed, shape)
+    def pull(self, tape, dy):
+        xhat, _, _ = tape
+        check(self, "dy", dy, xhat.shape, xhat.dtype)
+        dx = self.change(tape, dy if self.gamma is None else self.gamma.value * dy)
+        return dx, (dy, dx)
 
-    # ---- backward ----
+    def change(self, tape, u):
+        """Return J u = r (u - <u> - xhat <u xhat>): how xhat moves as x moves along u. J = J^T.
 
-    def backward(self, tape, dy, grads=True):
-        xhat, _, _, shape = tape
-        dy = check(self, "dy", dy, shape, xhat.dtype).reshape(xhat.shape)
-        dx, _, sums, sums_xhat = self.respond(tape, dy, self.gain())
-        if grads and self.gamma is not None:
-            self.gamma.grad += sum_rows(sums_xhat)
-            self.beta.grad += sum_rows(sums)
-        return dx.reshape(shape)
-
-    def respond(self, tape, u, gain):
-        """Return r (g - <g> - xhat <g xhat>) with g = gain u, as change; r <g xhat> as tilt; and two sums over rows.
-
-        With u = dy and gain = gamma the change is dx; with gain = 1 it is how xhat moves when x moves along u. The
-        sums, (A, C), are those of u and of u xhat: what the means need, and the grads of beta and gamma.
+        x - mean moves by u - <u>, r by -r^2 <u xhat>. fixed: mean and var do not depend on x.
         """
-        xhat, r, fixed, _ = tape
-        sums, sums_xhat = row_sums(u), row_sums(u * xhat)
-        change = u * (gain * r)
+        xhat, r, fixed = tape
+        u, h = self.grouped(u), self.grouped(xhat)
         if fixed:
-            return change, 0, sums, sums_xhat
-        tilt = r * self.mean(sums_xhat, u.shape[1], gain)
-        change -= r * self.mean(sums, u.shape[1], gain)
-        change -= xhat * tilt
-        return change, tilt, sums, sums_xhat
+            return (r * u).reshape(xhat.shape)
+        return (r * (u - group_mean(u) - h * group_mean(u * h))).reshape(xhat.shape)
 
-    def double_backward(self, tape, dy, ddx, grads=True):
-        xhat, r, fixed, shape = tape
-        ddx = check(self, "ddx", ddx, shape, xhat.dtype).reshape(xhat.shape)
-        dy, gain = dy.reshape(xhat.shape), self.gain()
-        move, tilt_ddx, _, _ = self.respond(tape, ddx, ones(self.channels, gain.dtype))  # along ddx, xhat moves by this
-        ddy, bend = self.follow(tape, dy)
-        ddy = add(move * gain, ddy).reshape(shape)
-        sums = row_sums(dy * move)
-        if grads and self.gamma is not None:
-            self.gamma.grad += sum_rows(sums)  # P = <dy, ddy> = <dy, gamma move>
+    def accumulate(self, tape, dy):
+        xhat, _, _ = tape
+        check(self, "dy", dy, xhat.shape, xhat.dtype)
+        if self.gamma is not None:
+            self.gamma.grad += sums.over_rows(dy * xhat)
+            self.beta.grad += sums.over_rows(dy)
+
+    def double_backward(self, tape, kept, ddx):
+        xhat, r, fixed = tape
+        dy, dx = kept
+        check(self, "ddx", ddx, xhat.shape, xhat.dtype)
+        move = self.change(tape, ddx)  # of xhat along ddx
+        if self.gamma is None:
+            g, ddy = dy, move
+        else:
+            g, ddy = self.gamma.value * dy, self.gamma.value * move
+            self.gamma.grad += sums.over_rows(dy * move)  # L = <dy, ddy> = <dy, gamma move>
         if fixed:
-            return ddy, None if bend is None else bend.reshape(shape)
-        # dx = r (g - <g> - xhat <g xhat>): along ddx, r moves by -r tilt_ddx and xhat, in both places, by move.
-        dx, tilt_dy, _, _ = self.respond(tape, dy, gain)
-        bend = add(xp.multiply(dx, -tilt_ddx, out=dx), bend)
-        bend -= xp.multiply(move, tilt_dy, out=move)
-        bend -= xhat * (r * self.mean(sums, dy.shape[1], gain))
-        return ddy, bend.reshape(shape)
-
-    def follow(self, tape, dy):
-        """Return how y and dx move when gamma and beta move along their directions; None, None where they do not."""
-        if self.gamma is None or self.gamma.direction is None:
-            return None, None
-        change = self.respond(tape, dy, self.gamma.direction)[0]  # dx is linear in gamma, as y is in both
-        return tape[0] * self.gamma.direction + self.beta.direction, change
+            return ddy, None
+        # dx = r (g - <g> - xhat <g xhat>): along ddx, r moves by -r^2 <ddx xhat>, xhat by move.
+        g, h, m, u, d = map(self.grouped, (g, xhat, move, ddx, dx))
+        bend = -r * (group_mean(u * h) * d + m * group_mean(g * h) + h * group_mean(g * m))
+        return ddy, bend.reshape(xhat.shape)
 
 
 class LayerNorm(Normalization):
-    """Normalise each vector of channels, (N, ..., C), over its C numbers (Ba et al. 2016, eq. 3 and 4).
+    """Normalise each vector of channels over its C numbers (Ba et al. 2016, eq. 3 and 4).
 
-    y = gamma (x - mean) / sqrt(var + eps) + beta, with mean and var over the last axis alone, whatever the rank:
-    PyTorch's LayerNorm(C). To normalise over all axes but the first, take GroupNorm(1, C). With C = 1, y = beta.
+    y = gamma (x - mean) / sqrt(var + eps) + beta, with mean and var over the last axis alone,
+    whatever the rank: PyTorch's LayerNorm(C). To normalise over all axes but the first, take
+    GroupNorm(1, C). With C = 1, y = beta.
     """
 
     def __init__(self, channels, *, eps=1e-5):
         super().__init__(channels, 1, eps)
 
-    def parts(self, shape):
+    def sizes(self, shape):
         return math.prod(shape[:-1]), 1
 
 
 class GroupNorm(Normalization):
-    """Normalise each sample over groups of neighbouring channels and all positions (Wu & He 2018, eq. 1, 2 and 7).
+    """Normalise each sample over groups of channels and all positions (Wu & He 2018, eq. 1, 2, 7).
 
-    y = gamma (x - mean) / sqrt(var + eps) + beta, for x of shape (N, ..., C). With groups = 1 that is over all axes but
-    the first; with groups = C it is InstanceNorm. A group of one number gives y = beta.
+    y = gamma (x - mean) / sqrt(var + eps) + beta, for x (N, ..., C). groups = 1: over all axes but
+    the first; groups = C: InstanceNorm. A group of one number gives y = beta.
     Raises ValueError if `groups` does not divide `channels`.
     """
 
@@ -194,40 +170,42 @@ class GroupNorm(Normalization):
     def __repr__(self):
         return f"GroupNorm({self.groups}, {self.channels})"
 
-    def parts(self, shape):
+    def sizes(self, shape):
         return shape[0], math.prod(shape[1:-1])
 
 
 class InstanceNorm(Normalization):
     """Normalise each channel of each sample over its positions (Ulyanov et al. 2016, section 2).
 
-    y = gamma (x - mean) / sqrt(var + eps) + beta, with mean and var over L, (H, W) or (T, H, W). There are no running
-    statistics: training and inference are alike. affine=False, which is PyTorch's default, leaves out gamma and beta.
-    Raises ValueError for fewer than two positions, and so for vectors (N, C): there y would be beta, whatever x is.
+    y = gamma (x - mean) / sqrt(var + eps) + beta, with mean and var over L, (H, W) or (T, H, W).
+    There are no running statistics: training and inference are alike. affine=False, which is
+    PyTorch's default, leaves out gamma and beta. Raises ValueError for fewer than two positions,
+    and so for vectors (N, C): there y would be beta, whatever x is.
     """
 
     def __init__(self, channels, *, eps=1e-5, affine=True):
         super().__init__(channels, channels, eps, affine)
 
-    def parts(self, shape):
+    def sizes(self, shape):
         positions = math.prod(shape[1:-1])
         if positions < 2:
-            raise ValueError(f"{self!r}: x has shape {shape}, wanted (N, ..., C) with 2 positions or more")
+            wanted = "(N, ..., C) with 2 positions or more"
+            raise ValueError(f"{self!r}: x has shape {shape}, wanted {wanted}")
         return shape[0], positions
 
 
 class BatchNorm(Normalization):
-    """Normalise each channel over the batch and all positions (Ioffe & Szegedy 2015, algorithms 1 and 2).
+    """Normalise each channel over batch and positions (Ioffe & Szegedy 2015, algorithms 1 and 2).
 
-    y = gamma (x - mean) / sqrt(var + eps) + beta, for x of shape (N, ..., C). In training, mean and var are those of
-    the batch, and every `forward` with train=True, of real samples or of fakes, moves the running statistics:
+    y = gamma (x - mean) / sqrt(var + eps) + beta, for x (N, ..., C). In training, mean and var are
+    the batch's, and each forward, of real samples or of fakes, moves the running statistics:
 
         running_mean = (1 - momentum) running_mean + momentum mean
         running_var  = (1 - momentum) running_var  + momentum var n / (n - 1)
 
-    with n the numbers per channel, so that running_var is unbiased. In inference they take the place of mean and var,
-    and the layer is affine. eps and momentum mean what they do in PyTorch; Keras's momentum is 1 - momentum.
-    Raises ValueError in training where n = 1: one number has no variance.
+    with n the numbers per channel, so that running_var is unbiased. In inference they take the
+    place of mean and var, and the layer is affine (algorithm 2). eps and momentum are PyTorch's;
+    Keras's momentum is 1 - momentum. Raises ValueError in training where n = 1.
     """
 
     mixes_samples = True
@@ -240,53 +218,44 @@ class BatchNorm(Normalization):
         self.running_mean = xp.zeros(channels, dtype="float32")
         self.running_var = xp.ones(channels, dtype="float32")
 
-    def parts(self, shape):
+    def sizes(self, shape):
         return 1, math.prod(shape[:-1])
 
     def forward(self, x, train=True):
-        rows = self.rows(x)  # (1, n, C)
-        if not train:
-            return self.standardize(rows - self.running_mean, self.running_var, x.shape, fixed=True)
-        n = rows.shape[1]
+        self.demand(x)
+        rows = self.grouped(x)  # (1, n, C, 1)
+        mean, var = self.running_mean[:, None], self.running_var[:, None]
+        if train:
+            mean, var = moments(rows)
+            self.follow(mean, var, rows.shape[1], x.shape)
+        r = 1 / xp.sqrt(var + self.eps)
+        xhat = ((rows - mean) * r).reshape(x.shape)
+        return self.scale(xhat), (xhat, r, not train)
+
+    def follow(self, mean, var, n, shape):
+        """Move the running statistics towards those of a batch of n numbers per channel."""
         if n < 2:
-            raise ValueError(f"{self!r}: x has shape {x.shape}, wanted 2 numbers per channel or more in training")
-        if self.gamma is not None and kernels.can_take(rows):  # the rest of this function, in three passes on a GPU
-            params = self.gamma.value, self.beta.value, self.running_mean, self.running_var
-            y, xhat, r = kernels.batch_norm(rows[0], *params, self.momentum, self.eps)
-            return y.reshape(x.shape), (xhat[None], r, False, x.shape)
-        mean, centred, var = self.center(rows)
+            wanted = "2 numbers per channel or more in training"
+            raise ValueError(f"{self!r}: x has shape {shape}, wanted {wanted}")
         self.running_mean *= 1 - self.momentum
-        self.running_mean += self.momentum * mean[0, 0]
+        self.running_mean += self.momentum * mean.reshape(-1)
         self.running_var *= 1 - self.momentum
-        self.running_var += (self.momentum * n / (n - 1)) * var[0, 0]
-        return self.standardize(centred, var, x.shape)
-
-    def backward(self, tape, dy, grads=True):
-        xhat, r, fixed, shape = tape
-        if fixed or self.gamma is None or not kernels.can_take(dy):
-            return super().backward(tape, dy, grads)
-        rows = check(self, "dy", dy, shape, xhat.dtype).reshape(xhat[0].shape)  # (n, C)
-        params = self.gamma.value, self.gamma.grad, self.beta.grad
-        return kernels.batch_norm_backward(rows, xhat[0], r, *params, grads).reshape(shape)
+        self.running_var += (self.momentum * n / (n - 1)) * var.reshape(-1)  # unbiased
 
 
-# ---- helpers ---------------------------------------------------------------------------------------------
+# ---- helpers -------------------------------------------------------------------------------------
 
 
-def channel_mean(x):
-    """Return the mean over the last axis, which stays with length 1: a product with ones, as in `sum_rows`."""
-    width = x.shape[-1]
-    sums = x.reshape(-1, width) @ ones(width, x.dtype)
-    return sums.reshape(*x.shape[:-1], 1) / width
+def group_mean(x):
+    """Return the mean over rows and a group's channels: (A, M, G, C / G) -> (A, 1, G, 1)."""
+    return x.mean((1, 3), keepdims=True)
 
 
-def row_sums(x):
-    """Return the sums over the rows, (A, M, C) -> (A, C), in the fastest way for each shape."""
-    if x.shape[1] == 1:
-        return x[:, 0]
-    if x.shape[0] == 1:
-        return sum_rows(x)[None]
-    return x.sum(1) if xp.on_gpu() else ones(x.shape[1], x.dtype) @ x  # CuPy copies stacks of matrices to multiply them
+def moments(x):
+    """Return mean and variance: from centred numbers, as <x^2> - <x>^2 would cancel."""
+    centre = group_mean(x)
+    centred = x - centre
+    return centre, group_mean(centred * centred)
 
 
 def positive(layer, eps):

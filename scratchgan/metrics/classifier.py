@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from scratchgan import data, xp
-from scratchgan.errors import UserError
-from scratchgan.files import replacing
 from scratchgan.layers import Conv2d, Dense, Flatten, MaxPool, ReLU, Sequential
+from scratchgan.support.errors import UserError
+from scratchgan.support.files import replacing
 
 FEATURES = 128
 BATCH = 250  # images that go through the network at once
@@ -103,9 +103,10 @@ def load(name, path=None):
     set, or holds weights of another hash than it says.
     """
     path = Path(path or default_path(name))
-    command = f"`python examples/classifier.py --data {name}` trains it and writes it"
+    command = f"`python examples/uses/classifier.py --data {name}` trains it and writes it"
     if not path.exists() and name not in data.NAMES and Path(name).is_dir():
-        raise UserError(f"There is no classifier for {name}: examples/classifier.py takes no folder (no test set).")
+        script = "examples/uses/classifier.py"
+        raise UserError(f"There is no classifier for {name}: {script} takes no folder (no test set).")
     if not path.exists():
         raise UserError(f"There is no classifier {path}: {command} (a few minutes).")
     try:

@@ -36,9 +36,9 @@ def log_likelihood(samples, validation, test, sigmas=SIGMAS):
     samples, validation, test = on_device("log_likelihood", 1, samples=samples, validation=validation, test=test)
     means = log_density(samples, validation, sigmas).mean(axis=1)
     sigma = sigmas[int(means.argmax())]
-    (found,) = log_density(samples, test, [sigma])
-    error = float(found.std()) / math.sqrt(len(found))
-    return Parzen(float(found.mean()), error, sigma)
+    (densities,) = log_density(samples, test, [sigma])
+    error = float(densities.std()) / math.sqrt(len(densities))
+    return Parzen(float(densities.mean()), error, sigma)
 
 
 def log_density(samples, x, sigmas):

@@ -1,8 +1,7 @@
 """Perceptual path length: how fast features change along a walk in latent space."""
 
-import numpy as np
-
 from scratchgan import xp
+from scratchgan.latent import great_circle
 
 BATCH = 250
 
@@ -27,19 +26,3 @@ def path_length(f, latent, *, rng, n=2000, epsilon=1e-4):
         difference = (f(there) - f(here)) / epsilon
         total += float((difference * difference).sum())
     return total / n
-
-
-def great_circle(a, b, t):
-    """Return the point at 0 <= t <= 1 of the great circle from a to b: (sin((1 - t) w) a + sin(t w) b) / sin w.
-
-    w is the angle between a and b (Shoemake 1985; White 2016). The straight line would pass near 0, where a normal
-    distribution of many dimensions has no samples.
-    """
-    lengths = np.linalg.norm(a, axis=-1, keepdims=True) * np.linalg.norm(b, axis=-1, keepdims=True)
-    cosine = np.clip((a * b).sum(axis=-1, keepdims=True) / np.maximum(lengths, 1e-12), -1, 1)
-    w = np.arccos(cosine)
-    straight = np.sin(w) < 1e-4  # nearly the same direction, or the opposite one: no great circle is singled out
-    w = np.where(straight, 1, w)
-    from_a = np.where(straight, 1 - t, np.sin((1 - t) * w) / np.sin(w))
-    from_b = np.where(straight, t, np.sin(t * w) / np.sin(w))
-    return (from_a * a + from_b * b).astype(a.dtype)

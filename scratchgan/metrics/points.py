@@ -11,17 +11,17 @@ def on_device(name, least, **samples):
     Raises ValueError for another shape, for fewer than `least` points, for different D, and for a number that is not
     finite.
     """
-    found = [xp.asarray(sample, dtype="float64") for sample in samples.values()]
-    for label, sample in zip(samples, found, strict=True):
+    arrays = [xp.asarray(sample, dtype="float64") for sample in samples.values()]
+    for label, sample in zip(samples, arrays, strict=True):
         if sample.ndim != 2 or sample.shape[1] == 0:
             raise ValueError(f"{name}: {label} has shape {sample.shape}, wanted (n, D): a row for each sample")
         if len(sample) < least:
             raise ValueError(f"{name}: {label} has {len(sample)} samples, wanted at least {least}")
         if not bool(xp.isfinite(sample).all()):
             raise ValueError(f"{name}: {label} holds a NaN or an infinite number: look at where the samples come from")
-        if sample.shape[1] != found[0].shape[1]:
-            raise ValueError(f"{name}: {label} has {sample.shape[1]} numbers a sample, wanted {found[0].shape[1]}")
-    return found
+        if sample.shape[1] != arrays[0].shape[1]:
+            raise ValueError(f"{name}: {label} has {sample.shape[1]} numbers a sample, wanted {arrays[0].shape[1]}")
+    return arrays
 
 
 def blocks(n):
@@ -38,12 +38,12 @@ def squared_distances(x, y, rows, but_self=False):
     One matrix product. Its rounding is that of |x|^2, not of the difference: see `rounding`.
     """
     part = x[rows]
-    found = (part * part).sum(axis=1)[:, None] + (y * y).sum(axis=1) - 2 * (part @ y.T)
-    found = xp.maximum(found, 0)
+    distances = (part * part).sum(axis=1)[:, None] + (y * y).sum(axis=1) - 2 * (part @ y.T)
+    distances = xp.maximum(distances, 0)
     if but_self:
         index = xp.arange(len(part))
-        found[index, rows.start + index] = xp.inf
-    return found
+        distances[index, rows.start + index] = xp.inf
+    return distances
 
 
 def rounding(*samples):

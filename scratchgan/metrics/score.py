@@ -3,7 +3,7 @@
 import math
 
 from scratchgan import xp
-from scratchgan.layers.pointwise import log_softmax
+from scratchgan.layers import functions
 from scratchgan.metrics.points import on_device
 
 
@@ -17,7 +17,7 @@ def score(logits):
     Raises ValueError for fewer than two samples, other shapes, and numbers that are not finite.
     """
     (logits,) = on_device("score", 2, logits=logits)
-    log_p = log_softmax(logits)
+    log_p = functions.log_softmax(logits)
     p = xp.exp(log_p)
     marginal = p.mean(axis=0)
     entropy = -float((marginal * xp.log(xp.maximum(marginal, 1e-300))).sum())

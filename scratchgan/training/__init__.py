@@ -1,7 +1,8 @@
 """Training: `main` for a script, `train` for a program; `Model` and `Settings` to be subclassed."""
 
-from scratchgan.training.command import arithmetic, main
+from scratchgan.training.command import main
 from scratchgan.training.labelled import LabelledModel, accuracy
+from scratchgan.training.latent_commands import arithmetic
 from scratchgan.training.loop import load_model, train
 from scratchgan.training.model import Model
 from scratchgan.training.progress import Stopped

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from scratchgan import plots, xp
-from scratchgan.errors import UserError
-from scratchgan.files import write_json
-from scratchgan.metrics.path import great_circle
+from scratchgan.latent import great_circle
+from scratchgan.support.errors import UserError
+from scratchgan.support.files import write_json
 from scratchgan.training import evaluate as evaluation
 from scratchgan.training import run as runs
 from scratchgan.training.loop import load_model, train
@@ -143,19 +143,9 @@ class InterpolateOptions:
 
 
 @dataclass
-class ArithmeticOptions:
-    a: str = option("0,1,2", "numbers of the samples whose mean is A, as `sample` with this seed draws them, from 0")
-    b: str = option("3,4,5", "numbers of the samples whose mean is B")
-    c: str = option("6,7,8", "numbers of the samples whose mean is C")
-    seed: int = option(0, "the latent vectors follow from it", minimum=0)
-    device: str = option("auto", "where to compute", choices=("auto", "cpu", "gpu"))
-    out: str = option("", "picture to write (default: RUN/arithmetic.png)")
-
-
-@dataclass
 class EvaluateOptions:
     n: int = option(0, "how many samples; 0: 10,000 images or 2,500 points", minimum=0)
-    classifier: str = option("", "weights of examples/classifier.py (default: runs/classifiers/DATA.npz)")
+    classifier: str = option("", "weights of examples/uses/classifier.py (default: runs/classifiers/DATA.npz)")
     device: str = option("auto", "where to compute", choices=("auto", "cpu", "gpu"))
     out: str = option("", "file to write (default: RUN/metrics.json)")
 
@@ -187,51 +177,19 @@ def interpolate(Model, Settings, program, argv):
     write(model.walk(z, options.steps), out)
 
 
-def arithmetic(Model, Settings, program, argv):
-    """Draw A - B + C in latent space, each the mean of a few samples (Radford et al. 2016, figure 7).
-
-    Rows: the samples of A and their mean, of B, of C; then A - B + C, and the same with some noise added.
-    """
-    run, options = parse_run(program, "arithmetic", arithmetic.__doc__, ArithmeticOptions, argv)
-    out = output(options, run, "arithmetic.png")
-    groups = [numbers("--a", options.a), numbers("--b", options.b), numbers("--c", options.c)]
-    if len({len(group) for group in groups}) > 1:
-        raise UserError("--a, --b and --c must name equally many samples: each is a row of the picture.")
-    model = load(Model, Settings, run, options)
-    rng = np.random.default_rng(options.seed)
-    latent = model.latent(1 + max(max(group) for group in groups), rng)
-    rows = [np.concatenate([latent[group], latent[group].mean(0, keepdims=True)]) for group in groups]
-    A, B, C = [row[-1] for row in rows]
-    noise = rng.uniform(-0.25, 0.25, rows[0].shape).astype(latent.dtype)  # as much as in the paper
-    noise[0] = 0
-    z = xp.to_device(np.concatenate([*rows, A - B + C + noise]))
-    write(plots.grid(model.images(z), columns=len(rows[0])), out)
-
-
-def numbers(flag, text):
-    """Return the list of whole numbers in a text such as 0,1,2; raise UserError if it is none."""
-    try:
-        found = [int(part) for part in text.split(",")]
-    except ValueError:
-        found = [-1]
-    if min(found) < 0 or max(found) >= 1_000_000:
-        raise UserError(f"{flag} is {text!r}: give numbers of samples, such as 0,1,2.")
-    return found
-
-
 def evaluate(Model, Settings, program, argv):
     """Measure samples of a trained model, and training data in their place; write metrics.json."""
     run, options = parse_run(program, "evaluate", evaluate.__doc__, EvaluateOptions, argv)
     model = load(Model, Settings, run, options)
     start = time.perf_counter()
     against = evaluation.prepare(model, options.n, options.classifier)
-    found = against.table(model)
+    table = against.table(model)
     _, meta = runs.read_checkpoint(run, Model)
     facts = {"run": str(run), "step": meta["step"], "data": model.settings.data, "n": against.n, **against.facts,
              "seconds": round(time.perf_counter() - start, 1)}  # fmt: skip
     out = options.out or run / "metrics.json"
-    evaluation.write(found, facts, out)
-    print(evaluation.text(found))
+    evaluation.write(table, facts, out)
+    print(evaluation.text(table))
     print(f"{against.n:,} samples, {facts['seconds']:.0f} seconds; wrote {out}")
 
 
@@ -280,7 +238,7 @@ def write(picture, out):
     print(f"wrote {out}")
 
 
-def write_numbers(found, out):
-    """Write what a command found as JSON and say so."""
-    write_json(out, found)
+def write_numbers(numbers, out):
+    """Write {name: number} as JSON and say so."""
+    write_json(out, numbers)
     print(f"wrote {out}")

@@ -1,20 +1,22 @@
 """Where did the first NaN come from? Replay the steps since all was well, and look at every number on its way.
 
 Layers have no hooks for this: a hook would stand in the way of everyone who reads a layer, and looking at every
-number would make every step wait for the GPU. Instead, `forward` and `backward` of each layer are wrapped, on the
-instances and during the replay only. The replay meets the same numbers, since a state holds the random ones too.
+number would make every step wait for the GPU. Instead, the methods of each layer are wrapped, on the instances and
+during the replay only. The replay meets the same numbers, since a state holds the random ones too.
 """
 
 import contextlib
 
-from scratchgan import xp
+from scratchgan import walk, xp
+from scratchgan.layers import Layer
 from scratchgan.optim import Optimizer
-from scratchgan.param import Param
-from scratchgan.training.state import find_all, find_layers, first_not_finite
+from scratchgan.training.state import first_not_finite
+
+METHODS = ("forward", "pull", "accumulate", "backward", "double_backward")
 
 
-class Found(Exception):
-    """A number that is not finite; its text tells where."""
+class NotFinite(Exception):
+    """A number is not finite; the text tells where."""
 
 
 def replay(model, batches, start, stop):
@@ -31,32 +33,28 @@ def replay(model, batches, start, stop):
                     demand_finite(xp.asarray(loss), f"the loss {name}, in a step whose layers are finite")
                 name = first_not_finite(model.state())
                 if name:
-                    raise Found(f"{name}, after a step whose layers and optimizers are finite")
-    except Found as found:
-        return step, str(found)
+                    raise NotFinite(f"{name}, after a step whose layers and optimizers are finite")
+    except NotFinite as error:
+        return step, str(error)
     return None
 
 
 @contextlib.contextmanager
 def watching(model):
-    """Within the `with` block, every layer and optimizer of a model raises Found where a number is not finite."""
-    layers = {id(layer): (f"{path} {layer!r}", layer) for path, layer in find_layers(model)}
-    optimizers = list(find_all(model, Optimizer))
-    names = {
-        id(param): f"{name}, its {key}"
-        for name, layer in layers.values()
-        for key, param in vars(layer).items()
-        if isinstance(param, Param)
-    }
+    """Within the `with` block, every layer and optimizer of a model raises NotFinite where a number is not finite."""
+    layers = [(f"{path} {layer!r}", layer) for path, layer in walk.find(vars(model), Layer)]
+    optimizers = list(walk.find(vars(model), Optimizer))
+    # A Param is named after the innermost layer that has it, which comes after those around it.
+    names = {id(param): f"{name}, its {key}" for name, layer in layers for key, param in layer.named_params().items()}
     try:
-        for name, layer in layers.values():
+        for name, layer in layers:
             watch_layer(name, layer)
         for name, optimizer in optimizers:
             watch_optimizer(name, optimizer, names)
         yield
     finally:
-        for _, layer in layers.values():
-            for method in ("forward", "backward", "double_backward"):
+        for _, layer in layers:
+            for method in METHODS:
                 vars(layer).pop(method, None)
         for _, optimizer in optimizers:
             vars(optimizer).pop("step", None)
@@ -65,23 +63,27 @@ def watching(model):
 def watch_layer(name, layer):
     """Wrap the methods of one layer."""
 
-    def watch(method, inputs, outputs):
+    def watch(method, inputs, outputs=None):
         original = getattr(layer, method)
+        position = 0 if method == "forward" else -1  # of x; of dy or ddx, which come after a tape
 
-        def watched(*arrays, **keywords):
-            # The first argument of the backward passes is a tape, which was looked at on its way there.
-            demand_finite(arrays[0 if method == "forward" else 1 :], f"{inputs} {name} in {method}")
-            result = original(*arrays, **keywords)
-            demand_finite(result[0] if method == "forward" else result, f"{outputs} {name} in {method}")
-            if method != "forward":
-                for key, param in vars(layer).items():
-                    if isinstance(param, Param):
-                        demand_finite(param.grad, f"the gradient of {key} of {name} in {method}")
+        def watched(*arguments, **keywords):
+            demand_finite(arguments[position], f"{inputs} {name} in {method}")
+            result = original(*arguments, **keywords)
+            if outputs:
+                # Of a tape, and of what `pull` keeps, the numbers are those that were looked at.
+                result_alone = result[0] if method in ("forward", "pull") else result
+                demand_finite(result_alone, f"{outputs} {name} in {method}")
+            if method in ("accumulate", "backward", "double_backward"):
+                for key, param in layer.named_params().items():
+                    demand_finite(param.grad, f"the gradient of {key} of {name} in {method}")
             return result
 
         setattr(layer, method, watched)
 
     watch("forward", "what goes into", "the output of")
+    watch("pull", "the gradient that comes to", "the gradient dx of")
+    watch("accumulate", "the gradient that comes to")
     watch("backward", "the gradient that comes to", "the gradient dx of")
     watch("double_backward", "what goes into", "the result of")
 
@@ -93,20 +95,20 @@ def watch_optimizer(name, optimizer, names):
     def watched():
         demand_finite(optimizer.flat.grad, f"the gradient before the step of the optimizer {name}")
         original()
-        for param in optimizer.flat.parts:
+        for param in optimizer.flat.params:
             where = names.get(id(param), repr(param))
             demand_finite(param.value, f"the weight of {where}, after the step of the optimizer {name}")
         bad = first_not_finite({f"{name}/{key}": array for key, array in optimizer.state().items()})
         if bad:
-            raise Found(f"{bad}, after the step of the optimizer {name}")
+            raise NotFinite(f"{bad}, after the step of the optimizer {name}")
 
     optimizer.step = watched
 
 
 def demand_finite(value, where):
-    """Raise Found if an array, or one in a list or tuple, holds a number that is not finite."""
+    """Raise NotFinite if an array, or one in a list or tuple, holds a number that is not finite."""
     if isinstance(value, list | tuple):
         for part in value:
             demand_finite(part, where)
     elif isinstance(value, xp.ndarray) and value.dtype.kind in "fc" and not bool(xp.isfinite(value).all()):
-        raise Found(where)
+        raise NotFinite(where)

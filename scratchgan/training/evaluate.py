@@ -10,9 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scratchgan import data, threads, xp
-from scratchgan.errors import UserError
-from scratchgan.files import write_json
+from scratchgan import data, xp
+from scratchgan.fast import threads
 from scratchgan.metrics import classifier, modes
 from scratchgan.metrics.frechet import frechet
 from scratchgan.metrics.kernel import kernel_distance
@@ -22,6 +21,8 @@ from scratchgan.metrics.path import path_length
 from scratchgan.metrics.score import score
 from scratchgan.metrics.similarity import similarity_of_pairs
 from scratchgan.metrics.wasserstein import sliced, transport
+from scratchgan.support.errors import UserError
+from scratchgan.support.files import write_json
 from scratchgan.training import state as states
 
 TRANSPORTED = 500  # points of an exact optimal transport, whose time grows as the cube
@@ -51,7 +52,7 @@ class Sample(NamedTuple):
 class Evaluation:
     """Training data and as many held-out ones, against which samples of a model are measured.
 
-    A subclass says what a `sample` of data is, how to `draw` one from a model, and what else it finds `of_model`.
+    A subclass says what a `sample` of data is, how to `draw` one from a model, and what else there is `of_model`.
     """
 
     suffix = ""  # of a metric's name: the network whose features it looks at
@@ -79,10 +80,10 @@ class Evaluation:
         fake, train = self.draw(model), self.sample(self.train)
         threads.use(0, blas=True)
         values, floors = self.every(fake), self.every(train.first(self.n))
-        found = {name: (value, floors[name]) for name, value in values.items()}
+        table = {name: (value, floors[name]) for name, value in values.items()}
         known, fresh = self.held_out.features[::2], self.held_out.features[1::2]
         copies, chance = (memorization(train.features, known, x).nearer for x in (fake.features, fresh))
-        return found | {f"nearer to training data{self.suffix}": (copies, chance)} | self.of_model(model)
+        return table | {f"nearer to training data{self.suffix}": (copies, chance)} | self.of_model(model)
 
     def quick(self, sample):
         """Return {name: number} of a sample: its distances from the held-out data."""
@@ -171,8 +172,8 @@ class ImageEvaluation(Evaluation):
         """Return how similar two images are that the classifier puts into one class, the mean over the classes."""
         labels, rng = xp.to_host(self.logits(sample).argmax(axis=1)), np.random.default_rng(0)
         classes = [sample.data[labels == label] for label in np.unique(labels)]
-        found = [similarity_of_pairs(images, rng=rng, pairs=200) for images in classes if len(images) > 1]
-        return float(np.mean(found)) if found else math.nan
+        means = [similarity_of_pairs(images, rng=rng, pairs=200) for images in classes if len(images) > 1]
+        return float(np.mean(means)) if means else math.nan
 
 
 # ---- points in the plane ---------------------------------------------------------------------------------
@@ -195,13 +196,13 @@ class PointEvaluation(Evaluation):
         return self.sample(xp.to_host(model.generate(xp.to_device(z))))
 
     def quick(self, sample):
-        found = super().quick(sample)
+        distances = super().quick(sample)
         if self.mixture is None or self.mixture.centers is None:
-            return found
+            return distances
         centers = self.mixture.centers
         covered = modes.coverage(sample.data, centers, self.mixture.std)
         differ = modes.divergences(modes.counts(sample.data, centers))
-        return found | {
+        return distances | {
             "modes covered": covered.covered, "high-quality share": covered.high_quality,
             "reverse KL of modes": differ.reverse_kl, "Jensen-Shannon of modes": differ.jensen_shannon,
         }  # fmt: skip
@@ -219,16 +220,16 @@ def load(model, settings):
     return arrays[0] if isinstance(arrays, tuple) else arrays
 
 
-def text(found):
-    """Return what `Evaluation.table` found as lines for people."""
+def text(table):
+    """Return an `Evaluation.table` as lines for people."""
     lines = [f"{'':34}{'samples':>10}{'floor':>10}"]
-    for name, (value, floor) in found.items():
+    for name, (value, floor) in table.items():
         lines.append(f"{name:34}{value:10.4g}{'-' if floor is None else f'{floor:.4g}':>10}")
     return "\n".join(lines)
 
 
-def write(found, facts, out):
-    """Write what `Evaluation.table` found, and facts about it, as JSON; what is not finite becomes null."""
+def write(table, facts, out):
+    """Write an `Evaluation.table`, and facts about it, as JSON; what is not finite becomes null."""
     finite = lambda number: number if number is not None and math.isfinite(number) else None
-    metrics = {name: {"value": finite(value), "floor": finite(floor)} for name, (value, floor) in found.items()}
+    metrics = {name: {"value": finite(value), "floor": finite(floor)} for name, (value, floor) in table.items()}
     write_json(out, facts | {"metrics": metrics})

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scratchgan import data, plots, xp
+from scratchgan.metrics import classifier
 from scratchgan.training.command import load, parse_run, write_numbers
 from scratchgan.training.model import Model
 from scratchgan.training.settings import option
@@ -19,9 +20,9 @@ class LabelledModel(Model):
 
     @staticmethod
     def load_data(settings):
-        found = data.load_images(settings.data, data_dir=settings.data_dir or None, seed=settings.seed)
-        data.check_labels(found.labels, settings.classes)
-        return found.images, found.labels
+        pictures = data.load_images(settings.data, data_dir=settings.data_dir or None, seed=settings.seed)
+        data.check_labels(pictures.labels, settings.classes)
+        return pictures.images, pictures.labels
 
     def sample(self, z, labels):
         """Return G(z, labels), samples on the device, in inference mode; z and labels are on the device."""
@@ -61,8 +62,6 @@ class AccuracyOptions:
 
 def accuracy(Model, Settings, program, argv):
     """Count how often the classifier names the class that a sample was asked for; write accuracy.json."""
-    from scratchgan.metrics import classifier
-
     run, options = parse_run(program, "accuracy", accuracy.__doc__, AccuracyOptions, argv)
     model = load(Model, Settings, run, options)
     judge = classifier.load(model.settings.data)
@@ -73,7 +72,9 @@ def accuracy(Model, Settings, program, argv):
     for label, share in enumerate(each):
         print(f"class {label}: {100 * share:.1f} %")
     print(f"class accuracy: {100 * right.mean():.2f} % of {len(labels):,} samples")
-    found = {"n": len(labels), "classifier": judge.name, "hash": judge.hash,
-             "accuracy on test images": judge.accuracy_on_test}  # fmt: skip
-    found |= {"class accuracy": float(right.mean()), "of each class": each.tolist()}
-    write_numbers(found, options.out or run / "accuracy.json")
+    numbers = {
+        "n": len(labels), "classifier": judge.name, "hash": judge.hash,
+        "accuracy on test images": judge.accuracy_on_test,
+        "class accuracy": float(right.mean()), "of each class": each.tolist(),
+    }  # fmt: skip
+    write_numbers(numbers, options.out or run / "accuracy.json")

@@ -1,5 +1,6 @@
 """The training loop: steps, log, pictures of samples, checkpoints, and an exact resume."""
 
+import contextlib
 import dataclasses
 import math
 import os
@@ -7,11 +8,13 @@ import time
 
 import numpy as np
 
-from scratchgan import memory, plots, threads, xp
+from scratchgan import fast, plots, walk, xp
 from scratchgan.data import Batches
-from scratchgan.errors import CheckpointError, TrainingError
-from scratchgan.files import replacing
+from scratchgan.fast import memory, threads
 from scratchgan.layers import Layer
+from scratchgan.layers.conv import Convolving
+from scratchgan.support.errors import CheckpointError, TrainingError
+from scratchgan.support.files import replacing
 from scratchgan.training import checkpoint, diagnose, evaluate
 from scratchgan.training import run as runs
 from scratchgan.training import state as states
@@ -38,10 +41,9 @@ def train(Model, settings, *, resume=None):
     if settings.tf32:
         os.environ["CUPY_TF32"] = "1"  # which CuPy reads once, at its first product
     print(xp.use(settings.device), flush=True)
-    threads.use(settings.threads, blas=xp.on_gpu() or not Model.convolutional)  # a GPU takes a batch as one block
     memory.keep()
     run = runs.open_run(resume) if resume else runs.new_run(settings.out, runs.script(Model).stem)
-    try:
+    with contextlib.closing(run), computing_as(settings):
         stored = runs.read_checkpoint(run.path, Model) if resume else None
         if stored and stored[1]["step"] >= settings.steps:
             return already_trained(Model, settings, run, *stored)
@@ -49,14 +51,26 @@ def train(Model, settings, *, resume=None):
         arrays = arrays if isinstance(arrays, tuple) else (arrays,)
         arrays = [on_device(array) for array in arrays]
         batches = Batches(*arrays, batch_size=settings.batch_size, rng=generator(settings.seed, BATCHES))
-        model = Model(settings, arrays[0].shape[1:], generator(settings.seed, MODEL))
+        model = build(Model, settings, arrays[0].shape[1:])
         describe(model, arrays, run)
         loop = Loop(model, batches, settings, run)
         if stored:
             loop.resume(*stored)
         loop.run_all()
-    finally:
-        run.close()
+    return model
+
+
+def computing_as(settings):
+    """Return a `with` block in which, with --plain, all is computed by the code that is read; else as before."""
+    return fast.plain() if settings.plain else contextlib.nullcontext()
+
+
+def build(Model, settings, shape):
+    """Return a new model for samples of this shape, once a CPU's processors are given to what it computes most."""
+    model = Model(settings, shape, generator(settings.seed, MODEL))
+    convolutional = any(True for _ in walk.find(vars(model), Convolving))
+    # A GPU takes a batch as one block, and the plain code knows no blocks: there, BLAS has the processors.
+    threads.use(settings.threads, blas=xp.on_gpu() or settings.plain or not convolutional)
     return model
 
 
@@ -71,9 +85,18 @@ def on_device(array):
 def describe(model, arrays, run):
     """Print what is about to be trained, and where."""
     print(f"data {model.settings.data}: {len(arrays[0]):,} samples of shape {model.shape}")
-    for name, network in states.find_all(model, Layer):
+    for name, network in networks(model):
         print(f"{name}: {sum(param.value.size for param in network.params()):,} parameters")
     print(f"run directory: {run.path}", flush=True)
+
+
+def networks(model):
+    """Return [(path, network)]: the layers of a model that are not inside another layer."""
+    outermost = []
+    for path, layer in walk.find(vars(model), Layer):
+        if not any(path.startswith(f"{other}.") for other, _ in outermost):
+            outermost.append((path, layer))
+    return outermost
 
 
 def already_trained(Model, settings, run, arrays, meta):
@@ -82,7 +105,7 @@ def already_trained(Model, settings, run, arrays, meta):
     drawn = run.animation.stat().st_mtime if run.animation.exists() else 0
     if drawn < run.checkpoint.stat().st_mtime:
         closing_pictures(run)
-    model = Model(settings, meta["shape"], generator(settings.seed, MODEL))
+    model = build(Model, settings, meta["shape"])
     runs.load_into(run.path, model, arrays, "model/")
     model.finish()
     return model
@@ -253,8 +276,8 @@ class Loop:
         self.progress.say(f"{symptom} is not finite at step {self.step:,}: looking for the cause ...")
         since, arrays = self.good
         self.load(arrays)
-        found = diagnose.replay(self.model, self.batches, since, self.step)
-        step, where = found or (self.step, f"{symptom}, but not when the steps after {since:,} are repeated")
+        cause = diagnose.replay(self.model, self.batches, since, self.step)
+        step, where = cause or (self.step, f"{symptom}, but not when the steps after {since:,} are repeated")
         raise TrainingError(
             f"Not finite at step {step:,}: {where}. Try a lower --lr (it is {self.settings.lr}). "
             f"The last checkpoint is whole: --resume {self.run.path} --lr {self.settings.lr / 2:g} goes on from it."

@@ -22,7 +22,6 @@ class Model:
     """
 
     device_rng = None  # the generator of --device-noise
-    convolutional = False  # True: a CPU's processors are best given to blocks of convolutions (see `threads.use`)
 
     def __init__(self, settings, shape, rng):
         self.settings, self.shape, self.rng = settings, tuple(shape), rng
@@ -103,15 +102,15 @@ class Model:
     def state(self):
         """Return {"attribute/name": NumPy array}: a copy of all that this model holds.
 
-        Every attribute is found by itself, so that none can be forgotten: what has `state` and `load_state` (layers,
+        Nothing has to be registered, so that no attribute can be forgotten: what has `state` and `load_state` (layers,
         optimizers, EMA), random number generators, arrays on host and device, numbers, text, None, and whatever
         consists of those: lists, tuples, dictionaries, objects. Functions are passed over; settings, shape and
         device_rng are not part of it. Raises TypeError for an attribute that cannot be looked into.
         """
-        found = {}
+        arrays = {}
         for name, value in self._attributes():
-            found |= states.pack(name, value)
-        return found
+            arrays |= states.pack(name, value)
+        return arrays
 
     def load_state(self, state):
         """Go on where `state()` was taken.

@@ -13,9 +13,9 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-from scratchgan.errors import CheckpointError, UserError
-from scratchgan.files import replacing, write_json
 from scratchgan.plots import read_log
+from scratchgan.support.errors import CheckpointError, UserError
+from scratchgan.support.files import replacing, write_json
 from scratchgan.training import checkpoint
 
 NAMES = ("settings.json", "log.jsonl", "checkpoint.npz", "samples", "samples.png", "losses.png", "training.gif")
@@ -56,12 +56,12 @@ class Run:
 
     def frames(self):
         """Return {step: path} of all pictures of samples, in the order of the steps."""
-        found = {}
+        frames = {}
         for path in self.samples.glob("step-*.png"):
             number = path.stem.removeprefix("step-")
             if number.isdecimal():
-                found[int(number)] = path
-        return dict(sorted(found.items()))
+                frames[int(number)] = path
+        return dict(sorted(frames.items()))
 
     def begin(self, settings):
         """Make the folder of samples; write the settings down, for people: a resumed run reads the checkpoint's."""
@@ -125,14 +125,14 @@ def open_run(path):
 def find_checkpoint(path):
     """Return the path of a run's checkpoint; raise CheckpointError if there is none."""
     path = Path(path)
-    found = path / "checkpoint.npz"
+    file = path / "checkpoint.npz"
     if not path.exists():
         raise CheckpointError(f"There is no run directory {path}.")
     if not path.is_dir():
         raise CheckpointError(f"{path} is a file; give the run directory, such as {path.parent}.")
-    if not found.exists():
+    if not file.exists():
         raise CheckpointError(f"{path} holds no checkpoint.npz: it is no run directory, or its run never began.")
-    return found
+    return file
 
 
 class InUse(CheckpointError):

@@ -8,7 +8,7 @@ import os
 import typing
 from dataclasses import dataclass
 
-from scratchgan.errors import SettingsError
+from scratchgan.support.errors import SettingsError
 
 
 def option(default, help, *, choices=None, minimum=None, maximum=None):
@@ -36,6 +36,8 @@ class Settings:
     device_noise: bool = option(False, "on a GPU, draw noise there: faster, but other numbers than a CPU's, and no "
                                 "exact resume")  # fmt: skip
     threads: int = option(0, "threads on a CPU, ours and BLAS's; 0: as many as there are processors", minimum=0)
+    plain: bool = option(False, "compute with the plain code that is read, not with its faster twins: slow, for a "
+                         "debugger")  # fmt: skip
     data: str = option("glyphs", "data set: glyphs, mnist, fashion_mnist, kmnist, or a folder of pictures")
     data_dir: str = option("", "folder with the files of MNIST and its relatives (default: where they are kept)")
     out: str = option("", "run directory, a new one (default: runs/NAME-OF-THE-SCRIPT, or with -2, -3, ...)")

@@ -1,22 +1,13 @@
-"""The state of an object as arrays by name: everything that it holds, found by walking through its attributes."""
+"""The state of an object as arrays by name: everything that it holds, in attributes, lists, tuples and dictionaries."""
 
 import contextlib
-import copyreg
-import functools
 import json
-import types
 
 import numpy as np
 
-from scratchgan import xp
-from scratchgan.layers import Layer
-from scratchgan.rng import rng_state, set_rng_state
-
-# What holds nothing that training changes.
-CODE = (
-    types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.ModuleType, type, np.ufunc,
-    functools.partial,
-)  # fmt: skip
+from scratchgan import walk, xp
+from scratchgan.support import npz
+from scratchgan.support.rng import rng_state, set_rng_state
 
 
 def pack(path, value):
@@ -25,7 +16,7 @@ def pack(path, value):
     A number, text, None, or a list or dictionary of those becomes one array of JSON text, so that it returns as
     just what it was: whether 0.5 is a Python number or a NumPy number decides about the dtype of what it multiplies.
     """
-    if isinstance(value, CODE):
+    if isinstance(value, walk.CODE):
         return {}
     if hasattr(value, "state") and hasattr(value, "load_state"):
         return {f"{path}/{name}": array for name, array in value.state().items()}
@@ -33,20 +24,20 @@ def pack(path, value):
         return {path: rng_state(value)}
     if isinstance(value, np.ndarray | np.generic | xp.ndarray):
         array = np.array(xp.to_host(value))
-        if array.dtype.kind not in "biufcU":
+        if array.dtype.kind not in npz.NUMBERS_AND_TEXT:
             raise TypeError(f"{path} is an array of {array.dtype}, which a checkpoint cannot hold")
         return {path: array}
     if plain(value):
         return {path: np.array(json.dumps(value))}
-    found = {}
+    arrays = {}
     for key, item in items(path, value):
-        found |= pack(f"{path}/{key}", item)
-    return found
+        arrays |= pack(f"{path}/{key}", item)
+    return arrays
 
 
 def unpack(path, value, state):
     """Return `value` with the contents that `pack` gave for it: itself, changed, where others may hold on to it."""
-    if isinstance(value, CODE):
+    if isinstance(value, walk.CODE):
         return value
     if hasattr(value, "state") and hasattr(value, "load_state"):
         start = f"{path}/"
@@ -77,11 +68,6 @@ def unpack_array(value, array):
     return array[()].copy()  # [()] makes a 0-d array the NumPy number that it was
 
 
-def whole(value):
-    """Whether `pack` does not look inside: code, arrays, and what has a state of its own."""
-    return isinstance(value, (*CODE, np.ndarray, np.generic, xp.ndarray)) or hasattr(value, "state") or plain(value)
-
-
 def plain(value):
     """Whether JSON returns `value` as just what it was."""
     if type(value) is list:
@@ -95,29 +81,14 @@ def items(path, value):
     """Return the (key, part) pairs that a collection or an object consists of; raise TypeError if it cannot be told."""
     if path.count("/") > 20:
         raise TypeError(f"{path} contains itself, which a checkpoint cannot hold")
-    if isinstance(value, list | tuple):
-        return list(enumerate(value))
-    if isinstance(value, dict):
-        return list(value.items())
-    if only_attributes(value):
+    if isinstance(value, list | tuple | dict):
+        return walk.parts(value)
+    if walk.only_attributes(value):
         return list(vars(value).items())
     raise TypeError(
         f"{path} is a {type(value).__name__}, which a checkpoint cannot hold: "
         "make it a property or a class attribute if it never changes, or give it state() and load_state()"
     )
-
-
-def only_attributes(value):
-    """Whether an object consists of its attributes and nothing else, as a copy of it by `copy.copy` would.
-
-    Not so: an Enum, a set, a deque, a `random.Random` with its state in C.
-    """
-    try:
-        make, arguments, attributes, *_ = value.__reduce_ex__(2)
-    except Exception:  # it cannot be copied, for any reason
-        return False
-    plainly_made = make is copyreg.__newobj__ and arguments == (type(value),)
-    return plainly_made and type(attributes) in (dict, types.NoneType) and hasattr(value, "__dict__")
 
 
 # ---- looking at a state ----------------------------------------------------------------------------------
@@ -156,37 +127,10 @@ def first_not_finite(state):
     return None
 
 
-# ---- walking through a model -----------------------------------------------------------------------------
-
-
-def find(path, value, kind):
-    """Yield (path, part) for every object of a type in an attribute, inside what `pack` takes apart too."""
-    if isinstance(value, kind):
-        yield path, value
-    elif isinstance(value, list | tuple | dict) or not whole(value) and only_attributes(value):
-        for key, item in items(path, value):
-            yield from find(f"{path}.{key}", item, kind)
-
-
-def find_all(model, kind):
-    """Yield (path, part) for every object of a type in the attributes of a model."""
-    for name, value in vars(model).items():
-        yield from find(name, value, kind)
-
-
-def find_layers(model):
-    """Yield (path, layer) for every layer of a model's networks, such as ("D.2", Dense(128, 1))."""
-    for name, network in find_all(model, Layer):
-        for path, layer in network.named_layers():
-            yield f"{name}.{path}".rstrip("."), layer
-
-
 @contextlib.contextmanager
 def generators_kept(model):
     """Let every random number generator of a model and its layers be after the `with` block as it was before."""
-    generators = [rng for _, rng in find_all(model, np.random.Generator)]
-    for _, layer in find_layers(model):
-        generators += [rng for rng in vars(layer).values() if isinstance(rng, np.random.Generator)]
+    generators = [rng for _, rng in walk.find(vars(model), np.random.Generator)]
     before = [rng.bit_generator.state for rng in generators]
     try:
         yield

@@ -1,0 +1,76 @@
+"""Relativistic average GAN (Jolicoeur-Martineau 2019, "The relativistic discriminator").
+
+    D ascends  E log sigmoid(C(x) - E C(G(z))) + E log(1 - sigmoid(C(G(z)) - E C(x)))    (section 4)
+    G ascends  the same with real and generated samples exchanged
+
+D says how much more real a real sample is than generated ones are on average. If G makes its
+samples more real, real ones look less real by comparison: so G's objective depends on real samples,
+too, through D.
+
+    python examples/stability/ragan.py                       # glyphs
+    python examples/stability/ragan.py --loss hinge          # the same with hinge losses
+    python examples/stability/ragan.py --loss paired         # each against one of the other kind
+"""
+
+from dataclasses import dataclass
+
+from scratchgan import data, losses, training, xp
+from scratchgan.examples import gan, wgan_gp
+from scratchgan.layers import BatchNorm, Conv2d, Dense, Flatten, LeakyReLU, Sequential
+from scratchgan.training import option
+
+LOSSES = {  # the losses of D and of G
+    "average": (losses.relativistic_average_discriminator, losses.relativistic_average_generator),
+    "paired": (losses.relativistic_discriminator, losses.relativistic_generator),
+    "hinge": (
+        losses.relativistic_average_hinge_discriminator,
+        losses.relativistic_average_hinge_generator,
+    ),
+}
+
+
+@dataclass
+class Settings(training.Settings):
+    """The networks of DCGAN, with its optimizer."""
+
+    steps: int = option(4000, "training steps: one is a step of D and a step of G", minimum=1)
+    loss: str = option("average", "what D and G play for", choices=tuple(LOSSES))
+    latent: int = option(100, "length of the latent vector z", minimum=1)
+    width: int = option(64, "channels of the stage next to the picture", minimum=1)
+
+
+class RaGAN(gan.GAN):
+    """The game of `gan.py` with losses that compare; D's step is the same. D has batch norm."""
+
+    def networks(self, shape, rng):
+        G = wgan_gp.generator(self.settings, shape, rng)
+        small, large = self.settings.width, 2 * self.settings.width
+        D = Sequential(
+            Conv2d(shape[-1], small, 4, stride=2, padding=1, rng=rng), LeakyReLU(0.2),
+            Conv2d(small, large, 4, stride=2, padding=1, rng=rng), BatchNorm(large), LeakyReLU(0.2),
+            Flatten(), Dense(7 * 7 * large, 1, rng=rng),
+        )  # fmt: skip
+        return G, D
+
+    def objectives(self):
+        # D ascends log sigmoid(C(x) - E C(G(z))) + log(1 - sigmoid(C(G(z)) - E C(x)))
+        return LOSSES[self.settings.loss]
+
+    def step(self, batches):
+        real = xp.to_device(data.to_signed(batches.next()))  # (N, 28, 28, C)
+        return {"D": self.discriminator_step(real), "G": self.generator_step(real)}
+
+    def generator_step(self, real):
+        # G ascends log sigmoid(C(G(z)) - E C(x)) + log(1 - sigmoid(C(x) - E C(G(z))))
+        fake, G_tape = self.G.forward(self.noise(len(real)))
+        real_logits, _ = self.D.forward(real)  # D(x) does not depend on G
+        fake_logits, D_tape = self.D.forward(fake)
+        loss, _, d_logits = self.generator_loss(real_logits, fake_logits)
+        d_fake, _ = self.D.pull(D_tape, d_logits)  # through D, not into D
+        self.G.accumulate(G_tape, d_fake)  # into G
+        self.opt_G.step()
+        return loss
+
+
+if __name__ == "__main__":
+    training.main(RaGAN, Settings)

@@ -1,0 +1,40 @@
+"""Who uses a CPU's processors: BLAS's threads within products, or ours, with blocks side by side.
+
+A convolution copies windows, multiplies, copies, multiplies. BLAS's threads help with products,
+ours with both. Together they get in each other's way, as BLAS's keep a processor busy for a while
+after each product. So one of them has a single thread, once `use` is called.
+"""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+_pool = None
+count = 1  # threads of ours
+
+
+def use(threads=0, *, blas=True):
+    """Give the processors to BLAS, or with blas=False to our blocks: best for convolutions.
+
+    threads: how many; 0: as many as this process has processors. Raises ValueError below 0.
+    """
+    global _pool, count
+    if threads < 0:
+        raise ValueError(f"threads is {threads}, wanted at least 1, or 0 for all processors")
+    from threadpoolctl import threadpool_limits  # here, since importing it takes long
+
+    threads = threads or processors()
+    count = 1 if blas else threads
+    _pool = ThreadPoolExecutor(count) if count > 1 else None
+    threadpool_limits(threads if blas else 1, user_api="blas")
+
+
+def processors():
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def each(work, items):
+    """Return [work(item) for item in items], on our threads; each item writes to its own place."""
+    if _pool is None or len(items) < 2:
+        return [work(item) for item in items]
+    return list(_pool.map(work, items))

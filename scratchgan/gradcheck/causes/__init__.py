@@ -1,0 +1,1 @@
+"""Causes: why a gradient is wrong. `search.diagnose` asks the rules, and a bank of known bugs."""

@@ -1,0 +1,1 @@
+"""What the rest stands on and no reader of GANs need look at: errors, files, generators as arrays, finding a GPU."""

@@ -1,0 +1,267 @@
+"""Parts of a layer are found wherever they are: in attributes, lists, tuples, dictionaries and objects, nested."""
+
+import collections
+import copy
+import enum
+import functools
+import random
+
+import laws
+import numpy as np
+import pytest
+
+from scratchgan import walk
+from scratchgan.layers import BatchNorm, Dense, Dropout, Layer, Sequential, Tanh
+from scratchgan.optim import EMA, SGD, Adam
+from scratchgan.param import Param
+from scratchgan.unroll import moving
+from scratchgan.weights import Spectral, WeightNorm, spectral_norm, weight_norm
+
+
+class Box:
+    """An object that is no layer, and knows nothing of layers."""
+
+    def __init__(self, **parts):
+        vars(self).update(parts)
+
+
+class Everywhere(Layer):
+    """A Sequential whose layers are kept in every way that there is; the first is kept twice."""
+
+    def __init__(self, seed=0):
+        dense = lambda: Dense(3, 3, rng=np.random.default_rng([seed, next(count)]))
+        count = iter(range(10))
+        self.attribute = dense()
+        self.list = [dense(), Tanh(), [dense()]]
+        self.tuple = (dense(), {"deep": (dense(), "not a layer", None)})
+        self.dictionary = {"norm": BatchNorm(3), 7: [Dropout(0.5, rng=np.random.default_rng(seed))]}
+        self.box = Box(layer=dense(), box=Box(list=[dense()]), gains=[Param(np.ones(3, dtype="float32"))])
+        self.again = {"first": self.attribute}
+        self.index = [np.array([2, 0, 1])]
+
+    def chain(self):
+        box, norm, (dropout,) = self.box, self.dictionary["norm"], self.dictionary[7]
+        first, (second, tanh, (third,)) = self.attribute, self.list
+        fourth, (fifth, *_) = self.tuple[0], self.tuple[1]["deep"]
+        scale = Scale(box.gains[0], self.index[0])
+        layers = (first, tanh, second, norm, third, tanh, fourth, scale, fifth, dropout)
+        return Sequential(*layers, box.layer, tanh, box.box.list[0], self.again["first"])
+
+    def forward(self, x, train=True):
+        return self.chain().forward(x, train)
+
+    def pull(self, tape, dy):
+        return self.chain().pull(tape, dy)
+
+    def accumulate(self, tape, dy):
+        self.chain().accumulate(tape, dy)
+
+    def double_backward(self, tape, kept, ddx):
+        return self.chain().double_backward(tape, kept, ddx)
+
+
+class Scale(Layer):
+    """y[:, i] = gain[i] x[:, index[i]]."""
+
+    def __init__(self, gain, index):
+        self.gain, self.index = gain, index
+
+    def forward(self, x, train=True):
+        return self.gain.value * x[:, self.index], x
+
+    def pull(self, x, dy):
+        dx = np.empty_like(dy)
+        dx[:, self.index] = dy * self.gain.value
+        return dx, dy
+
+    def accumulate(self, x, dy):
+        self.gain.grad += (dy * x[:, self.index]).sum(0)
+
+    def double_backward(self, x, dy, ddx):
+        self.accumulate(ddx, dy)
+        return self.gain.value * ddx[:, self.index], None
+
+
+DENSE = ["attribute", "list.0", "list.2.0", "tuple.0", "tuple.1.deep.0", "box.layer", "box.box.list.0"]
+WEIGHTS = [f"{path}.W" for path in DENSE]
+PARAMS = {*WEIGHTS, *[f"{path}.b" for path in DENSE]}
+PARAMS |= {"dictionary.norm.gamma", "dictionary.norm.beta", "box.gains.0"}
+ARRAYS = {"dictionary.norm.running_mean", "dictionary.norm.running_var", "index.0"}
+
+
+def points():
+    return np.random.default_rng(1).standard_normal((6, 3), dtype="float32")
+
+
+def trained(net, steps=3, optimizer=None):
+    """Return a network after some steps of an optimizer."""
+    optimizer = optimizer or SGD(net.params(), 0.1)
+    for _ in range(steps):
+        y, tape = net.forward(points())
+        net.accumulate(tape, y - 1)
+        optimizer.step()
+    return net
+
+
+def values(net):
+    return {path: param.value.copy() for path, param in net.named_params().items()}
+
+
+# ---- every part, once ------------------------------------------------------------------------------------
+
+
+def test_all_params_layers_and_arrays_are_found_each_once():
+    net = Everywhere()
+    assert set(net.named_params()) == PARAMS
+    assert len({id(param) for param in net.params()}) == len(net.params()) == len(PARAMS)
+    assert set(net.named_arrays()) == ARRAYS
+    paths = {path for path, _ in net.named_layers()}
+    assert paths == {"", *DENSE, "list.1", "dictionary.norm", "dictionary.7.0"}
+    assert set(net.state()) == PARAMS | ARRAYS | {"dictionary.7.0.rng"}
+    assert list(net.named_params()) == list(Everywhere(seed=1).named_params())  # in a fixed order
+
+
+@pytest.mark.parametrize("law", [
+    laws.adjoint_in_x, laws.adjoint_in_params, laws.second_order, laws.backward_is_both, laws.pull_leaves_grads_alone,
+    laws.one_tape_serves_twice, laws.interleaves, laws.leaves_inputs_alone, laws.keeps_float32, laws.infers,
+    laws.travels,
+], ids=lambda law: law.__name__)  # fmt: skip
+def test_the_laws_hold(law):
+    rng = np.random.default_rng(0)
+    law(Everywhere().astype(np.float64), rng.standard_normal((5, 3)), rng)
+
+
+def test_an_optimizer_moves_every_weight():
+    net = Everywhere()
+    before, after = values(net), values(trained(net))
+    for path, value in before.items():
+        assert not np.array_equal(value, after[path]), path
+    net.accumulate(net.forward(points())[1], points())
+    assert all(param.grad.any() for param in net.params())
+    net.zero_grad()
+    assert not any(param.grad.any() for param in net.params())
+
+
+def test_a_shared_layer_counts_once():
+    twice = Dense(3, 3, rng=np.random.default_rng(0))
+    net = Sequential(twice, Tanh(), twice)
+    box = Box(one=[twice], other={"a": twice})
+    assert list(net.named_params()) == ["0.W", "0.b"]
+    assert [path for path, _ in walk.find(box, Param)] == ["one.0.W", "one.0.b"]
+    other = Dense(3, 3, rng=np.random.default_rng(1))
+    other.W = twice.W
+    assert list(Sequential(twice, other).named_params()) == ["0.W", "0.b", "1.b"]
+
+
+# ---- saved, copied, converted ----------------------------------------------------------------------------
+
+
+def test_a_state_travels():
+    """Weights, running statistics, and what Dropout will draw next."""
+    net, other = trained(Everywhere()), Everywhere(seed=1)
+    assert not np.array_equal(net(points()), other(points()))
+    other.load_state(net.state())
+    np.testing.assert_array_equal(net(points()), other(points()))
+    np.testing.assert_array_equal(net.forward(points())[0], other.forward(points())[0])
+    for path, array in net.state().items():
+        np.testing.assert_array_equal(array, other.state()[path], err_msg=path)
+
+
+def test_a_state_of_another_architecture_is_refused_before_anything_is_written():
+    net, before = Everywhere(), Everywhere().state()
+    lacking = {path: np.zeros_like(array) for path, array in before.items() if path != "box.gains.0"}
+    with pytest.raises(ValueError, match=r"missing \['box.gains.0'\], unknown \[\]"):
+        net.load_state(lacking)
+    with pytest.raises(ValueError, match=r"box.gains.0 is \(3,\) in this network and \(4,\) in the state"):
+        net.load_state({**lacking, "box.gains.0": np.ones(4)})
+    for path, array in net.state().items():
+        np.testing.assert_array_equal(array, before[path])
+
+
+def test_a_copy_stands_alone_and_keeps_what_is_shared():
+    net = Everywhere()
+    twin = copy.deepcopy(net)
+    assert twin.again["first"] is twin.attribute is not net.attribute
+    before = net.state()
+    trained(twin)
+    for path, array in net.state().items():
+        np.testing.assert_array_equal(array, before[path])
+    assert set(twin.named_params()) == PARAMS
+
+
+def test_an_average_follows_every_part():
+    net = Everywhere()
+    average, before = EMA(net, 0.5), values(net)
+    trained(net, 1)
+    average.update()
+    for path, value in values(average.net).items():
+        np.testing.assert_allclose(value, (before[path] + values(net)[path]) / 2, rtol=1e-6, atol=1e-7)
+    for path, array in average.net.named_arrays().items():
+        np.testing.assert_array_equal(array, net.named_arrays()[path])
+    assert average.net.dictionary["norm"].running_mean.any()
+
+
+def test_astype_converts_every_part_but_integers():
+    net = Everywhere().astype(np.float64)
+    kinds = {path: array.dtype for path, array in net.named_arrays().items()}
+    assert kinds.pop("index.0") == np.int64
+    kinds |= {path: param.value.dtype for path, param in net.named_params().items()}
+    assert set(kinds.values()) == {np.dtype("float64")}
+    assert net(points().astype(np.float64)).dtype == np.float64
+
+
+def test_an_array_in_a_tuple_cannot_be_converted():
+    net = Sequential(Tanh())
+    net.statistics = (np.ones(3, dtype="float32"),)
+    with pytest.raises(TypeError, match="a ndarray stands in a tuple, and cannot be replaced there: keep it in a list"):
+        net.astype(np.float64)
+    net.statistics = (Param(np.ones(3, dtype="float32")),)  # a Param stays where it is
+    assert net.astype(np.float64).statistics[0].value.dtype == np.float64
+
+
+@pytest.mark.parametrize("normalise, kind", [
+    (lambda net: spectral_norm(net, rng=np.random.default_rng(0)), Spectral), (weight_norm, WeightNorm),
+])  # fmt: skip
+def test_every_weight_is_normalised(normalise, kind):
+    net = normalise(Everywhere())
+    assert sorted(path for path, param in net.named_params().items() if isinstance(param, kind)) == sorted(WEIGHTS)
+    assert net.again["first"].W is net.attribute.W
+    trained(net, optimizer=Adam(net.params()))
+    other = normalise(Everywhere(seed=1))
+    other.load_state(net.state())
+    np.testing.assert_array_equal(net(points()), other(points()))
+
+
+def test_what_holds_its_weights_in_a_way_of_its_own_is_not_unrolled():
+    net = Everywhere()
+    with pytest.raises(NotImplementedError, match="it is not known how it moves"):
+        moving(net, {})
+
+
+# ---- where a walk ends -----------------------------------------------------------------------------------
+
+
+class Colour(enum.Enum):
+    RED = Param(np.ones(1))
+
+
+def test_what_is_looked_into_and_what_is_not():
+    param = lambda: Param(np.ones(1))
+    held = Box(
+        yes=[param(), collections.OrderedDict(a=param()), Box(deep=param())],
+        no=[Colour.RED, {1, 2}, collections.deque([param()]), random.Random(0), functools.partial(abs, param()), Param,
+            SGD([param()], 0.1), iter([param()])],
+    )  # fmt: skip
+    assert [path for path, _ in walk.find(held, Param)] == ["yes.0", "yes.1.a", "yes.2.deep"]
+
+
+def test_a_walk_ends_where_things_hold_each_other():
+    one, other = Box(param=Param(np.ones(1))), Box()
+    one.other, other.one, one.self, other.list = other, one, one, [one]
+    other.list.append(other.list)
+    assert [path for path, _ in walk.find(one, Param)] == ["param"]
+    assert [path for path, _ in walk.find(other, Param)] == ["one.param"]
+    net = Sequential(Dense(2, 2, rng=np.random.default_rng(0)))
+    net.layers[0].parent = net
+    assert list(net.named_params()) == ["0.W", "0.b"]
+    assert set(copy.deepcopy(net).state()) == {"0.W", "0.b"}
