@@ -265,3 +265,32 @@ def test_a_walk_ends_where_things_hold_each_other():
     net.layers[0].parent = net
     assert list(net.named_params()) == ["0.W", "0.b"]
     assert set(copy.deepcopy(net).state()) == {"0.W", "0.b"}
+
+
+class Both(Layer):
+    """y = w x, of which `backward` does both at once, and the rest follows."""
+
+    def __init__(self):
+        self.w = Param(np.full(1, 3.0))
+
+    def forward(self, x, train=True):
+        return self.w.value * x, x
+
+    def pull(self, x, dy):
+        return self.w.value * dy, dy
+
+    def backward(self, x, dy):
+        self.w.grad += (x * dy).sum()
+        return self.w.value * dy
+
+
+def test_a_layer_that_writes_backward_accumulates_by_it():
+    layer = Both()
+    _, tape = layer.forward(np.arange(4.0))
+    layer.accumulate(tape, np.ones(4))
+    assert layer.w.grad == 6
+    net = Sequential(layer, Both())
+    _, tape = net.forward(np.arange(4.0))
+    layer.w.grad[...] = 0
+    net.accumulate(tape, np.ones(4))
+    assert layer.w.grad == 18 and net.layers[1].w.grad == 18

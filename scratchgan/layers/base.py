@@ -36,8 +36,13 @@ class Layer:
         raise NotImplementedError(f"{self!r} has no pull")
 
     def accumulate(self, tape, dy):
-        """Add dL/dW to the grad of every Param. A layer without Params has nothing to add."""
-        if holds_params(self):
+        """Add dL/dW to every Param's grad. A layer without Params adds nothing, as here.
+
+        A layer that writes `backward`, where both at once is cheaper, does it by that.
+        """
+        if type(self).backward is not Layer.backward:
+            self.backward(tape, dy)
+        elif holds_params(self):
             raise NotImplementedError(f"{self!r} has Params and no accumulate to train them")
 
     def backward(self, tape, dy):
