@@ -75,7 +75,7 @@ class DCGAN(training.Model):
         # D ascends log D(x) + log(1 - D(G(z)))
         fake, _ = self.G.forward(self.noise(len(real)))
         real_logits, real_tape = self.D.forward(real)  # alone: batch norm must not mix them
-        fake_logits, fake_tape = self.D.forward(fake)
+        fake_logits, fake_tape = self.D.forward(fake)  # (N, 1)
         loss, d_real, d_fake = losses.nonsaturating_discriminator(real_logits, fake_logits)
         self.D.accumulate(real_tape, d_real)  # into D
         self.D.accumulate(fake_tape, d_fake)
@@ -85,7 +85,7 @@ class DCGAN(training.Model):
     def generator_step(self, n):
         # G ascends log D(G(z))
         fake, G_tape = self.G.forward(self.noise(n))
-        logits, D_tape = self.D.forward(fake)
+        logits, D_tape = self.D.forward(fake)  # (N, 1)
         loss, d_logits = losses.nonsaturating_generator(logits)
         d_fake, _ = self.D.pull(D_tape, d_logits)  # through D, not into D
         self.G.accumulate(G_tape, d_fake)  # into G

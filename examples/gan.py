@@ -4,7 +4,7 @@
 
 G turns noise z into images; D tells real images from G's; each learns from the other's success.
 
-    python examples/gan.py                          # 2 minutes on 2 cores: glyphs, drawn digits
+    python examples/gan.py                          # 1 or 2 minutes on 2 cores: glyphs
     python examples/gan.py --data mnist
     python examples/gan.py --loss minimax           # eq. 1 for G, too: it learns slowly, or not
     python examples/gan.py sample runs/gan --n 64 --out grid.png
@@ -76,7 +76,7 @@ class GAN(training.Model):
     def discriminator_step(self, real):
         # D ascends log D(x) + log(1 - D(G(z))), or what else the loss says
         fake, _ = self.G.forward(self.noise(len(real)))  # D alone learns here: no tape of G
-        real_logits, real_tape = self.D.forward(real)
+        real_logits, real_tape = self.D.forward(real)  # (N, 1)
         fake_logits, fake_tape = self.D.forward(fake)
         loss, d_real, d_fake = self.discriminator_loss(real_logits, fake_logits)
         self.D.accumulate(real_tape, d_real)  # into D
@@ -87,7 +87,7 @@ class GAN(training.Model):
     def generator_step(self, n):
         # G ascends log D(G(z)), or what else the loss says
         fake, G_tape = self.G.forward(self.noise(n))
-        logits, D_tape = self.D.forward(fake)
+        logits, D_tape = self.D.forward(fake)  # (N, 1)
         loss, d_logits = self.generator_loss(logits)
         d_fake, _ = self.D.pull(D_tape, d_logits)  # through D, not into D
         self.G.accumulate(G_tape, d_fake)  # into G

@@ -4,7 +4,7 @@
     xhat = t x + (1 - t) G(z),  t ~ U(0, 1);   G ascends  E D(G(z))
 
 A critic that realises the Wasserstein distance has slope 1 almost everywhere between real and
-generated samples (proposition 1). So it is asked for, softly, in place of clipping. The penalty's
+generated samples (proposition 1). So a penalty asks for that slope, in place of clipping. Its
 gradient is a derivative of a derivative, exact and by hand: docs/second-order.md.
 
     python examples/wgan_gp.py                     # glyphs
@@ -63,9 +63,9 @@ class WGANGP(training.Model):
         return {"D": D_loss, "penalty": penalty, "G": self.generator_step(len(real))}
 
     def discriminator_step(self, real):
-        # D descends D(G(z)) - D(x) + lambda (|grad D(xhat)| - 1)^2; loss: without it
+        # D descends D(G(z)) - D(x) + lambda (|grad D(xhat)| - 1)^2; `loss` is the first two
         fake, _ = self.G.forward(self.noise(len(real)))
-        real_score, real_tape = self.D.forward(real)
+        real_score, real_tape = self.D.forward(real)  # (N, 1)
         fake_score, fake_tape = self.D.forward(fake)
         loss, d_real, d_fake = losses.wasserstein_discriminator(real_score, fake_score)
         self.D.accumulate(real_tape, d_real)  # into D

@@ -1,4 +1,4 @@
-"""How weights start: each draws a float32 array of a shape from a generator on the host.
+"""How weights start: each function draws a float32 array of a shape from a generator on the host.
 
 The last two axes of a weight are (in, out), any before them a convolution's kernel; a layer with
 another layout hands over its weight in this one and exchanges the axes itself.
@@ -42,7 +42,7 @@ def orthogonal(shape, rng, gain=1.0):
 
 
 def fans(shape):
-    """Return (fan_in, fan_out), an output's inputs and an input's outputs, for (*kernel, in, out).
+    """Return (fan_in, fan_out) of a weight (*kernel, in, out): inputs of an output, and reversely.
 
     A stride is not counted, though an output of a ConvTranspose sees 1 tap in stride^axes.
     """

@@ -55,7 +55,10 @@ def nonsaturating_generator(fake_logits):
 
 
 def least_squares_discriminator(real_logits, fake_logits, *, real_target=1.0, fake_target=0.0):
-    """D descends 1/2 E (D(x) - b)^2 + 1/2 E (D(G(z)) - a)^2 (Mao et al. 2017, eq. 2)."""
+    """D descends 1/2 E (D(x) - b)^2 + 1/2 E (D(G(z)) - a)^2 (Mao et al. 2017, eq. 2).
+
+    D(x) is the logit itself; b = real_target, a = fake_target.
+    """
     n_real, n_fake = count("least_squares", real_logits), count("least_squares", fake_logits)
     real, fake = real_logits - as_number(real_target), fake_logits - as_number(fake_target)
     loss = 0.5 * (real * real).mean() + 0.5 * (fake * fake).mean()
@@ -63,7 +66,7 @@ def least_squares_discriminator(real_logits, fake_logits, *, real_target=1.0, fa
 
 
 def least_squares_generator(fake_logits, *, target=1.0):
-    """G descends 1/2 E (D(G(z)) - c)^2, c what G wants D to say (Mao et al. 2017, eq. 2)."""
+    """G descends 1/2 E (D(G(z)) - c)^2, c = target (Mao et al. 2017, eq. 2)."""
     n = count("least_squares_generator", fake_logits)
     fake = fake_logits - as_number(target)
     return 0.5 * (fake * fake).mean(), fake * (1 / n)
@@ -72,8 +75,8 @@ def least_squares_generator(fake_logits, *, target=1.0):
 def wasserstein_discriminator(real_logits, fake_logits):
     """The critic ascends E f(x) - E f(G(z)) (Arjovsky et al. 2017, eq. 3).
 
-    The loss is its negative. It estimates a distance only if something keeps f Lipschitz:
-    clipping, a penalty, a normalisation.
+    The loss is its negative. That difference estimates a distance only if something keeps f
+    Lipschitz: clipping, a penalty, a normalisation.
     """
     n_real, n_fake = count("wasserstein", real_logits), count("wasserstein", fake_logits)
     d_real, d_fake = xp.full_like(real_logits, -1 / n_real), xp.full_like(fake_logits, 1 / n_fake)
@@ -89,7 +92,7 @@ def wasserstein_generator(fake_logits):
 def hinge_discriminator(real_logits, fake_logits):
     """D descends E max(0, 1 - D(x)) + E max(0, 1 + D(G(z))) (Miyato et al. 2018, eq. 16).
 
-    The hinge loss of a GAN is due to Lim & Ye 2017, too.
+    D(x) is the logit itself. Lim & Ye 2017 have this loss, too.
     """
     real_loss, d_real = hinge(real_logits, 1)
     fake_loss, d_fake = hinge(fake_logits, -1)
@@ -247,8 +250,8 @@ def categorical_information(logits, labels):
 def gaussian_information(mean, log_std, code):
     """-I, with I = H(c) + E log N(c; mean, std^2) for codes c uniform on [-1, 1]: H(c) = log 2.
 
-    mean, log_std, code: (N, codes); the sum over codes, the mean over N; -I, d_mean, d_log_std are
-    returned. A log_std below -5 counts as -5: no code is told more exactly.
+    mean, log_std, code: (N, codes). I is summed over the codes, and E is the mean over N. Return
+    -I, d_mean, d_log_std. A log_std below -5 counts as -5: no code is told more exactly.
     """
     count("gaussian_information", mean, code)
     check("gaussian_information", "log_std", log_std, mean.shape, mean.dtype)
@@ -262,7 +265,7 @@ def gaussian_information(mean, log_std, code):
 
 
 def realness(logits):
-    """Return log sum_k exp(logit_k), (N, 1), and its gradient by the logits, softmax, (N, K).
+    """Return log sum_k exp(logit_k), (N, 1), and its gradient, softmax(logits), (N, K).
 
     K logits stand for K + 1 classes if "fake" always has the logit 0. Then D(x) = Z / (Z + 1), Z
     the sum of K exponentials: "not fake" has the logit log Z (Salimans et al. 2016, section 5).
@@ -294,8 +297,8 @@ def semi_supervised_discriminator(labelled_logits, labels, real_logits, fake_log
 def feature_matching(real_features, fake_features):
     """G descends |E f(x) - E f(G(z))|^2, f a layer of D (Salimans et al. 2016, section 3.1).
 
-    The means are over the batch, the square over features, (N, F); batches may differ in size.
-    Return the loss and the gradient by the fake features.
+    Features are (N, F): each E is a mean over N, the square a sum over F. Batches may differ in
+    size. Return the loss and its gradient with respect to the fake features.
     """
     count("feature_matching", real_features)
     check("feature_matching", "fake_features", fake_features, dtype=real_features.dtype)
@@ -305,7 +308,7 @@ def feature_matching(real_features, fake_features):
         wanted = "(N, F) and (M, F)"
         raise ValueError(f"feature_matching: features have shapes {shapes}, wanted {wanted}")
     gap = fake_features.mean(0) - real_features.mean(0)  # (F,)
-    d_fake = xp.broadcast_to(gap * (2 / len(fake_features)), fake_features.shape) * 1
+    d_fake = xp.broadcast_to(gap * (2 / len(fake_features)), fake_features.shape) * 1  # a copy
     return (gap * gap).sum(), d_fake
 
 
@@ -315,11 +318,10 @@ def as_number(target):
 
 
 def count(name, x, target=0.0):
-    """Return over how many elements a loss takes its mean, once x and target are fit for it."""
+    """Check x and target; return over how many elements a loss takes its mean."""
     check(name, "the input", x)
     if x.size == 0:
         raise ValueError(f"{name}: the input is empty, of shape {x.shape}: there is no mean")
     if not isinstance(target, float | int):  # (N,) and (N, 1) would broadcast to (N, N)
         check(name, "the target", target, x.shape, x.dtype)
-
     return x.size

@@ -146,6 +146,12 @@ class Flat(Param):
             param.value, param.grad, param.flat = values[param], grads[param], self
         self.views = [(param.value, param.grad) for param in params]
 
+    def __reduce__(self):  # for pickle: made anew, of the Params that come with it
+        return Flat, (self.params,)
+
+    def __deepcopy__(self, memo):
+        return Flat(copy.deepcopy(self.params, memo))
+
     def cut(self, array):
         """Return {Param: its share}, in its own shape, of an array such as `value` or `grad`."""
         shares, start = {}, 0

@@ -30,6 +30,9 @@ class Param:
             setattr(twin, name, copy.deepcopy(part, memo))
         return twin
 
+    def __getstate__(self):
+        return vars(self) | {"flat": None}  # what is pickled lives in no Flat
+
     def effective(self):
         """Return the array that a layer computes with."""
         return self.value

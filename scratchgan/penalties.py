@@ -65,7 +65,7 @@ def norm_distance(g, target=1.0, *, one_sided=False):
 
 
 def scaled(weight, value, v):
-    """Return a penalty and its gradient, times a weight (as NumPy's it would widen float32)."""
+    """Return a penalty and its gradient, times a weight; one of NumPy's would widen float32."""
     return float(weight) * value, float(weight) * v
 
 
@@ -73,7 +73,7 @@ def scaled(weight, value, v):
 
 
 def interpolate(real, fake, rng):
-    """Return t x + (1 - t) G(z), a t ~ U(0, 1) for each sample (Gulrajani et al. 2017)."""
+    """Return t x + (1 - t) G(z), a t ~ U(0, 1) per sample (Gulrajani et al. 2017, algorithm 1)."""
     if real.shape != fake.shape:
         shapes = f"real is {real.shape} and fake {fake.shape}"
         raise ValueError(f"interpolate: {shapes}: wanted pairs of one shape")
@@ -91,7 +91,7 @@ def perturb(real, rng, scale=0.5):
     return real + float(scale) * real.std() * delta
 
 
-# ---- penalties of the literature: for a D that is told labels, they are asked with them ----------
+# ---- penalties of the literature; `labels` are for a D that is told them -------------------------
 
 
 def told(x, labels):
@@ -110,7 +110,10 @@ def wgan_gp(
 
 
 def lipschitz_penalty(D, real, fake, *, rng, weight=10.0, labels=None, batch_statistics=False):
-    """weight E max(0, |g| - 1)^2 between real and fake samples (Petzka et al. 2018)."""
+    """weight E max(0, |g| - 1)^2 between real and fake samples (Petzka et al. 2018).
+
+    A slope below 1 is free.
+    """
     options = {"labels": labels, "batch_statistics": batch_statistics}
     return wgan_gp(D, real, fake, rng=rng, weight=weight, one_sided=True, **options)
 
@@ -145,7 +148,8 @@ def zero_centered(D, real, fake, *, rng, weight=10.0, labels=None, batch_statist
 def lazily(step, every):
     """Return what to multiply a penalty's weight with at this step: `every` when it is due, else 0.
 
-    Every so many steps, so much stronger, a penalty has the same mean (Karras et al. 2020, app. B):
+    Taken only every so many steps, and so many times as strong, a penalty has the same mean
+    (Karras et al. 2020, appendix B):
 
         if lazily(step, 16):
             penalties.r1(D, real, weight=10 * lazily(step, 16))
@@ -161,15 +165,15 @@ def lazily(step, every):
 def orthogonal(net, *, weight=1e-4, diagonal=False):
     """weight ||R||^2 for each W, R = M^T M without its diagonal (Brock et al. 2019, eq. 3).
 
-    M = W as (inputs, outputs). Different outputs shall have orthogonal weights of any length; of a
-    ConvTranspose, the inputs. diagonal=True asks for length 1, too: R = M^T M - I (Brock et al.
-    2017, without the square). The gradient, 4 weight M R, is added to the grads.
+    M = W as (inputs, outputs). Different outputs shall have orthogonal weights of any length; in a
+    ConvTranspose, different inputs. diagonal=True asks for length 1, too: R = M^T M - I (Brock et
+    al. 2017, there without the square). The gradient, 4 weight M R, is added to the grads.
     """
     total = 0.0
     for path, param in net.named_params().items():
         if path.rpartition(".")[2] == "W":
-            M = param.effective().reshape(-1, param.value.shape[-1])
-            R = M.T @ M
+            M = param.effective().reshape(-1, param.value.shape[-1])  # (inputs, outputs)
+            R = M.T @ M  # (outputs, outputs)
             eye = xp.eye(len(R), dtype=R.dtype)
             R = R - eye if diagonal else R * (1 - eye)
             param.accumulate((4 * weight * (M @ R)).reshape(param.value.shape))
@@ -178,7 +182,7 @@ def orthogonal(net, *, weight=1e-4, diagonal=False):
 
 
 def clip(net, limit):
-    """Clip every Param of a network to [-limit, limit] (Arjovsky et al. 2017, algorithm 1)."""
+    """Clip every Param to [-limit, limit] (Arjovsky et al. 2017, algorithm 1, line 7)."""
     if not limit > 0:
         raise ValueError(f"clip: limit is {limit}, wanted a number above 0")
     for param in net.params():

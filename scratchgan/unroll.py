@@ -185,7 +185,10 @@ class FollowSGD:
 
 
 class FollowAdam:
-    """m = b1 m + (1 - b1) g; s = b2 s + (1 - b2) g^2; theta -= rate m / (sqrt(s) + shift)."""
+    """m = b1 m + (1 - b1) g; s = b2 s + (1 - b2) g^2; theta -= rate m / (sqrt(s) + shift).
+
+    It is Adam's step: rate = lr c / (1 - b1^t) and shift = eps c, with c = sqrt(1 - b2^t).
+    """
 
     def __init__(self, adam):
         self.lr, self.eps, self.steps = adam.lr, adam.eps, adam.steps

@@ -38,14 +38,14 @@ def find(thing, kind):
 
 def places(thing, path="", seen=None):
     """Yield (path, holder, key, part) for all that is inside `thing`; `put` writes into holders."""
-    seen = {id(thing)} if seen is None else seen
+    seen = {id(thing): thing} if seen is None else seen  # it keeps them: a new one has a new id
     for key, part in parts(thing):
         if isinstance(part, LEAVES) and not isinstance(part, numpy.random.Generator):
             continue
         if id(part) in seen:  # it stands in two places, or holds itself
             continue
         if not (isinstance(part, numpy.random.Generator) or xp.is_array(part)):
-            seen.add(id(part))  # of arrays and generators, each place counts
+            seen[id(part)] = part  # of arrays and generators, each place counts
         own = f"{path}.{key}" if path else str(key)
         yield own, thing, key, part
         yield from places(part, own, seen)
@@ -54,20 +54,20 @@ def places(thing, path="", seen=None):
 def parts(thing):
     """Return [(key, part)] for what is directly inside of `thing`.
 
-    What has a method `parts` says so itself, as a Layer does. Of all other objects, those are
-    looked into that are their attributes alone, and keep no state of their own, as optimizers do.
+    What has a method `parts` says so itself, as a Layer does. Any other object is looked into if it
+    is its attributes and nothing else, and saves no state of its own, as an optimizer would.
     """
     if isinstance(thing, LEAVES) or xp.is_array(thing):
         return []
-    if callable(getattr(thing, "parts", None)):
-        return thing.parts()
+    if callable(getattr(type(thing), "parts", None)):  # of the type: `self.parts` may be a list
+        return type(thing).parts(thing)
     if isinstance(thing, list | tuple):
         return list(enumerate(thing))
     if isinstance(thing, dict):
         return list(thing.items())
-    if not (hasattr(thing, "state") and hasattr(thing, "load_state")) and only_attributes(thing):
-        return list(vars(thing).items())
-    return []
+    if hasattr(thing, "state") and hasattr(thing, "load_state"):
+        return []
+    return list((attributes(thing) or {}).items())
 
 
 def put(holder, key, part):
@@ -78,19 +78,23 @@ def put(holder, key, part):
     if isinstance(holder, list | dict):
         holder[key] = part
     else:
-        setattr(holder, key, part)
+        object.__setattr__(holder, key, part)  # into a frozen dataclass, too
 
 
-def only_attributes(thing):
-    """Whether an object is its attributes and nothing else, as a `copy.copy` of it would be.
+def attributes(thing):
+    """Return {name: part} of an object that is its attributes and nothing else; of others, None.
 
-    Not so: an Enum, a set, a deque, a `random.Random` with its state in C.
+    How `copy.copy` would make it tells. Not so: an Enum, a set, a deque, a `random.Random`, whose
+    state is in C.
     """
     try:
-        make, arguments, attributes, *_ = thing.__reduce_ex__(2)
+        make, arguments, state, *_ = thing.__reduce_ex__(2)
     except Exception:  # it cannot be copied, for any reason
-        return False
-    plainly_made = make is copyreg.__newobj__ and arguments == (type(thing),)
-    if type(attributes) not in (dict, types.NoneType):
-        return False
-    return plainly_made and hasattr(thing, "__dict__")
+        return None
+    made_of = {copyreg.__newobj__: (type(thing),), type(thing): ()}  # of nothing but its class
+    if arguments != made_of.get(make):
+        return None
+    if isinstance(state, tuple) and len(state) == 2 and isinstance(state[1], dict):
+        return {**(state[0] or {}), **state[1]}  # its class has __slots__
+    known = type(state) in (dict, types.NoneType) and hasattr(thing, "__dict__")
+    return dict(vars(thing)) if known else None

@@ -13,12 +13,13 @@ class Spectral(Param):
 
         sigma = u^T M v,  u <- M v / |M v|,  v <- M^T u / |M^T u|,  M = W as (inputs, outputs)
 
-    So its layer cannot stretch. One power iteration (algorithm 1) after each step of the optimizer,
-    so that all forwards within a step agree; 30 at the start. exact=True takes u and v from a full
-    SVD at both times. Within a step they are constants, while sigma moves with W: with E the
-    gradient at W / sigma, the gradient at W is (E - <E, W / sigma> u v^T) / sigma (eq. 12), which
-    is also the exact derivative once u and v have converged. A ConvTranspose's M is the M of the
-    convolution whose adjoint it is. Raises ValueError for a W of zeros.
+    So, as a matrix, it stretches no vector. There is one power iteration (algorithm 1) after each
+    step of the optimizer, so that all forwards within a step agree, and 30 at the start. exact=True
+    takes u and v from a full SVD at both times. Within a step u and v are constants, while sigma
+    moves with W: with E the gradient at W / sigma, the gradient at W is (E - <E, W / sigma> u v^T)
+    / sigma (eq. 12), which is also the exact derivative once u and v have converged. A
+    ConvTranspose's M is the M of the convolution whose adjoint it is.
+    Raises ValueError for a W of zeros.
     """
 
     def __init__(self, param, *, rng, exact=False):
@@ -26,7 +27,7 @@ class Spectral(Param):
         if not self.value.any():
             raise ValueError(f"{self!r} is all zeros: it has no singular value to be divided by")
         self.exact = exact
-        M = self.matrix()
+        M = self.matrix()  # (inputs, outputs)
         v = xp.to_device(rng.standard_normal(M.shape[1]), dtype=M.dtype)
         self.v = normalized(v)  # (outputs,)
         self.u = normalized(M @ self.v)  # (inputs,)
@@ -41,7 +42,7 @@ class Spectral(Param):
         M = self.matrix()
         if self.exact:
             U, _, Vh = xp.linalg.svd(M, full_matrices=False)
-            self.u[...], self.v[...] = U[:, 0], Vh[0]
+            self.u[...], self.v[...] = U[:, 0], Vh[0]  # the largest singular value comes first
         else:
             self.u[...] = normalized(M @ self.v)
             self.v[...] = normalized(M.T @ self.u)
@@ -64,9 +65,9 @@ class WeightNorm(Param):
     """A weight by lengths and directions, W = g V / |V| (Salimans & Kingma 2016, eq. 2).
 
     V is `value`; g, (outputs,), a Param of its own, is |V| at first. |V| is taken over all axes but
-    the last, which a ConvTranspose's inputs are. With E the gradient at W, the gradient at g is
-    <E, V> / |V|, and the gradient at V is (g / |V|) (E - (<E, V> / |V|^2) V) (eq. 3).
-    Raises ValueError where a vector of V is all zeros.
+    the last, the outputs; in a ConvTranspose, the inputs. With E the gradient at W, the gradient at
+    g is <E, V> / |V|, and the gradient at V is (g / |V|) (E - (<E, V> / |V|^2) V) (eq. 3). Raises
+    ValueError where a vector of V is all zeros.
     """
 
     def __init__(self, param):
@@ -86,7 +87,7 @@ class WeightNorm(Param):
     def accumulate(self, gradient):
         length = self.length()
         outputs = self.value.shape[-1]
-        slope = (gradient * self.value).reshape(-1, outputs).sum(0) / length
+        slope = (gradient * self.value).reshape(-1, outputs).sum(0) / length  # (outputs,)
         self.g.grad += slope
         self.grad += (gradient - self.value * (slope / length)) * (self.g.value / length)
 

@@ -278,6 +278,21 @@ def infers(layer, x, rng):
         np.testing.assert_array_equal(array, before[path])
 
 
+def takes_no_samples(layer, x, rng):
+    """A batch of no samples is computed, in inference, and adds nothing; or it is refused by the layer's name."""
+    own = copy.deepcopy(layer)
+    try:
+        y, tape = own.forward(each(lambda part: part[:0], x), train=False)
+    except ValueError as error:
+        assert "wanted" in str(error) or "too small" in str(error), error
+        return
+    dx, kept = own.pull(tape, y)
+    own.backward(tape, y)
+    if dx is not None:
+        own.double_backward(tape, kept, dx)
+    assert not any(param.grad.any() for param in own.params())
+
+
 def travels(layer, x, rng):
     """A network that loads another's state computes what the other does."""
     other = copy.deepcopy(layer)

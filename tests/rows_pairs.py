@@ -73,7 +73,7 @@ def add(draw, rng):
 def part(draw, rng):
     """One of two or three parts, the others being of any shape."""
     shapes = tuple(draw(st.lists(shape, min_size=2, max_size=3)))
-    return Part(draw(st.integers(0, len(shapes) - 1))), shapes
+    return Part(draw(st.integers(-len(shapes), len(shapes) - 1))), shapes
 
 
 def parts_that_meet(draw, rng):

@@ -1,6 +1,7 @@
 """The house: imports point upward only, the walk of a gradient is short, and every part is in its room."""
 
 import ast
+import re
 import sys
 from pathlib import Path
 
@@ -154,3 +155,9 @@ def test_the_walk_from_an_example_to_the_adjoint_of_a_convolution():
     assert len(walk) == 6 and len({file for file, _ in walk}) == 4, walk
     printed = "\n".join(f"{number}. `{file}`, `{name}`" for number, (file, name) in enumerate(walk, start=1))
     assert printed in PAGE, f"docs/architecture.md should print:\n{printed}"
+
+
+def test_the_breakpoints_that_the_page_names_are_on_the_walk():
+    places = re.findall(r"break ([\w/.]+):(\d+)", PAGE)
+    lines = [(ROOT / file).read_text(encoding="utf-8").splitlines()[int(number) - 1] for file, number in places]
+    assert "self.D.pull(" in lines[0] and "dx[pixels] += dy[i]" in lines[1]

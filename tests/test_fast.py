@@ -1,8 +1,11 @@
 """The table of twins: each computes what the plain code says, on NumPy, on the stand-in for CuPy, and by kernels."""
 
+import contextlib
 import copy
+import functools
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import kernel_cpu
@@ -212,7 +215,7 @@ def test_a_twin_computes_what_the_plain_code_says(pair, place, monkeypatch):
             pytest.skip(kernel_cpu.missing())
         kernel_cpu.install(monkeypatch)
     monkeypatch.setattr("scratchgan.fast.optimizers.BLOCK", 5)  # several blocks, and a short last one
-    monkeypatch.setattr("scratchgan.fast.optimizers.kept_workspace", lambda dtype: np.empty(5, dtype))
+    monkeypatch.setattr("scratchgan.fast.optimizers.kept_workspace", lambda dtype, thread: np.empty(5, dtype))
 
     @settings(max_examples=25, deadline=None)
     @given(st.data())
@@ -249,6 +252,75 @@ def test_off_and_on():
         assert not fast.is_on()  # as before
     for owner, name, faster, _ in table.PAIRS:
         assert getattr(owner, name) is faster
+
+
+def test_what_somebody_puts_in_the_place_of_a_twin_stays(monkeypatch):
+    mine = lambda x, W, geometry: None
+    monkeypatch.setattr(conv, "correlate", mine)
+    assert fast.is_on()
+    with fast.plain():
+        assert not fast.is_on() and conv.correlate is mine
+    assert fast.is_on() and conv.correlate is mine
+
+
+def after_a_step(layer):
+    """Return y, dx by `backward` and by `pull`, and the grads; dy is 2 x."""
+    layer.astype(np.float64)
+    x = np.random.default_rng(0).standard_normal((6, 2, 4))
+    y, tape = layer.forward(x)
+    dy = np.resize(2 * x, y.shape)
+    return [y, layer.backward(tape, dy), layer.pull(tape, dy)[0], *[param.grad for param in layer.params()]]
+
+
+@pytest.mark.parametrize("where", ["its class", "the layer"])
+@pytest.mark.parametrize("kind, arguments, name", [
+    *[(BatchNorm, (4,), name) for name in ("grouped", "scale", "change", "accumulate", "pull", "follow")],
+    *[(GroupNorm, (2, 4), name) for name in ("grouped", "scale", "change", "accumulate", "pull")],
+    (Upsample, (2,), "slices"),
+], ids=lambda part: getattr(part, "__name__", None))  # fmt: skip
+def test_a_twin_calls_the_methods_that_a_layer_has_of_its_own(kind, arguments, name, where):
+    """A layer that says for itself what the plain code calls is asked with the twins on, too."""
+    results, calls = [], []
+    for place in (contextlib.nullcontext, fast.plain):
+        calls.append(0)
+
+        def own(layer, *given):
+            calls[-1] += 1
+            y = getattr(kind, name)(layer, *given)
+            return y * 3 if name in ("scale", "change") else y
+
+        with place():
+            layer = type("Own", (kind,), {name: own} if where == "its class" else {})(*arguments)
+            if where == "the layer":
+                setattr(layer, name, functools.partial(own, layer))
+            results.append(after_a_step(layer))
+    assert calls[0] > 0 and calls[1] > 0
+    for ours, plain in zip(*results, strict=True):
+        np.testing.assert_allclose(ours, plain, rtol=1e-12, atol=1e-12)
+
+
+def test_optimizers_step_in_threads_side_by_side():
+    """The arrays that a step writes into belong to its thread."""
+
+    def work(seed, weights):
+        rng = np.random.default_rng(seed)
+        param = Param(rng.standard_normal(100_000))
+        optimizer = optim.Adam([param], 0.1)
+        for _ in range(20):
+            param.grad[...] = rng.standard_normal(param.value.shape)
+            optimizer.step()
+        weights[seed] = param.value
+
+    alone, together = {}, {}
+    for seed in range(4):
+        work(seed, alone)
+    threads = [threading.Thread(target=work, args=(seed, together)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for seed in range(4):
+        np.testing.assert_array_equal(together[seed], alone[seed])
 
 
 def test_the_plain_code_stands_in_the_book():

@@ -90,6 +90,7 @@ test_one_tape_serves_twice = law_test(laws.one_tape_serves_twice, TABLE, 15)
 test_interleaves = law_test(laws.interleaves, TABLE, 15)
 test_keeps_float32 = law_test(laws.keeps_float32, TABLE, 15)
 test_infers = law_test(laws.infers, TABLE, 10)
+test_takes_no_samples = law_test(laws.takes_no_samples, TABLE, 5)
 test_travels = law_test(laws.travels, TABLE, 10)
 DEMANDING = {row: make for row, make in TABLE.items() if row not in WITHOUT_DEMANDS}
 test_refuses = law_test(laws.refuses, DEMANDING, 5)

@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import math
+import pickle
 import tracemalloc
 
 import numpy as np
@@ -277,6 +278,27 @@ def test_a_copy_of_a_network_is_free_of_the_original():
     twin.params()[0].value[...] = 0
     assert net.params()[0].value.any()
     Adam(twin.params())
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda parts: pickle.loads(pickle.dumps(parts))])
+def test_a_network_travels_with_what_trains_it_or_without(again):
+    """A copy's optimizer moves the copy, as the original's would have, and the original stays."""
+    net = network()
+    optimizer, average = Adam(net.params(), 0.1), EMA(net, 0.5)
+    twin, its_optimizer, its_average = again((net, optimizer, average))
+    alone = again(net)
+    for one, mover in ((net, optimizer), (twin, its_optimizer), (alone, Adam(alone.params(), 0.1))):
+        for param in one.params():
+            param.grad[...] = 1
+        before = one.params()[0].value.copy()
+        mover.step()
+        assert (one.params()[0].value != before).all()
+    average.update()
+    its_average.update()
+    assert its_average.source is twin
+    for one, other in ((net, twin), (net, alone), (average.net, its_average.net)):
+        for path, array in one.state().items():
+            np.testing.assert_array_equal(array, other.state()[path])
 
 
 @pytest.mark.parametrize("make", [

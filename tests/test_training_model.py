@@ -1,6 +1,7 @@
 """A model's state: everything that it holds, and nothing written unless all of it fits."""
 
 import collections
+import dataclasses
 import enum
 import functools
 import random
@@ -48,8 +49,13 @@ class Color(enum.Enum):
 class Slots:
     __slots__ = ("value",)
 
-    def __init__(self):
-        self.value = 1
+    def __init__(self, value):
+        self.value = value
+
+
+@dataclasses.dataclass(frozen=True)
+class Frozen:
+    value: float
 
 
 class Helper:
@@ -129,15 +135,17 @@ def test_what_is_inside_lists_tuples_dictionaries_and_objects_comes_back():
         nets = [net(), net()]
         return Holder(
             nets=nets, optimizers={"first": Adam(nets[0].params(), 1e-3)}, pair=Pair(np.full(2, seed), net()),
-            helper=Helper(float(seed)), generators=(np.random.default_rng(seed), *CODE),
+            helper=Helper(float(seed)), slots=Slots([float(seed)]), frozen=Frozen(float(seed)),
+            generators=(np.random.default_rng(seed), *CODE),
         )  # fmt: skip
 
     model, other = holder(1), holder(2)
     assert not same(model.state(), other.state())
-    net, helper = other.nets[1], other.helper
+    net, helper, slots = other.nets[1], other.helper, other.slots
     other.load_state(model.state())
     assert same(model.state(), other.state())
     assert other.nets[1] is net and other.helper is helper and type(other.pair) is Pair
+    assert other.slots is slots and slots.value == [1.0] and other.frozen == Frozen(1.0)
     assert other.helper.value == 1.0 and other.generators[0].random() == model.generators[0].random()
     assert other.generators[1:] == CODE
 
@@ -146,7 +154,7 @@ def test_what_cannot_be_looked_into_is_refused_not_forgotten(tmp_path):
     circle, lock = [], threading.Lock()
     circle.append((circle, np.zeros(1)))
     for value in (
-        {1, 2}, object(), range(3), collections.deque([1]), random.Random(0), Color.RED, iter([1]), Slots(), lock,
+        {1, 2}, object(), range(3), collections.deque([1]), random.Random(0), Color.RED, iter([1]), lock,
         Helper({1}), np.array([None]), np.array("2020", "M8[D]"), circle, [circle],
     ):  # fmt: skip
         with pytest.raises((TypeError, RecursionError)):

@@ -2,16 +2,18 @@
 
 import collections
 import copy
+import dataclasses
 import enum
 import functools
 import random
+import types
 
 import laws
 import numpy as np
 import pytest
 
 from scratchgan import walk
-from scratchgan.layers import BatchNorm, Dense, Dropout, Layer, Sequential, Tanh
+from scratchgan.layers import BatchNorm, Concat, Conditional, Dense, Dropout, Layer, Residual, Sequential, Tanh
 from scratchgan.optim import EMA, SGD, Adam
 from scratchgan.param import Param
 from scratchgan.unroll import moving
@@ -255,6 +257,66 @@ def test_what_is_looked_into_and_what_is_not():
     assert [path for path, _ in walk.find(held, Param)] == ["yes.0", "yes.1.a", "yes.2.deep"]
 
 
+@dataclasses.dataclass(frozen=True)
+class Frozen:
+    mean: np.ndarray
+
+
+@dataclasses.dataclass(slots=True)
+class Slots:
+    layer: Layer
+    more: list
+
+
+def test_objects_with_slots_namespaces_and_frozen_ones_are_looked_into():
+    dense = lambda: Dense(3, 3, bias=False, rng=np.random.default_rng(0))
+    net = Sequential()
+    net.held = Slots(dense(), [dense(), np.ones(3, dtype="float32")])
+    net.space = types.SimpleNamespace(layer=dense(), mean=np.ones(3, dtype="float32"))
+    assert list(net.named_params()) == ["held.layer.W", "held.more.0.W", "space.layer.W"]
+    net.frozen = Frozen(np.ones(3, dtype="float32"))
+    net.astype(np.float64)
+    arrays = (net.frozen.mean, net.space.mean, net.held.more[1], net.held.layer.W.value)
+    assert {array.dtype for array in arrays} == {np.dtype("float64")}
+
+
+@pytest.mark.parametrize("name", ["parts", "layers", "find", "branches"])
+def test_an_attribute_may_have_any_name(name):
+    for net in (Layer(), Box()):
+        setattr(net, name, [Param(np.ones(1))])
+        assert [path for path, _ in walk.find(net, Param)] == [f"{name}.0"]
+        setattr(net, name, Dense(2, 2, rng=np.random.default_rng(0)))
+        assert [path for path, _ in walk.find(net, Param)] == [f"{name}.W", f"{name}.b"]
+
+
+@pytest.mark.parametrize("kind", [Sequential, Residual, Concat, Conditional])
+def test_what_a_subclass_of_a_container_keeps_is_found(kind):
+    net = type("Mine", (kind,), {})(Dense(2, 2, rng=np.random.default_rng(0)))
+    before = list(net.named_params())
+    net.gains = [Param(np.ones(1))]
+    assert sorted(net.named_params()) == sorted([*before, "gains.0"]) and len(before) == 2
+
+
+class MadeAnew(Layer):
+    """A layer whose parts are lists made at each look."""
+
+    def __init__(self, count):
+        self.layers = [Dense(2, 2, bias=False, rng=np.random.default_rng(0)) for _ in range(count)]
+
+    def parts(self):
+        return [(str(index), [[layer]]) for index, layer in enumerate(self.layers)]
+
+
+def test_parts_that_are_made_at_each_look_are_told_apart():
+    assert len(MadeAnew(50).params()) == 50
+
+
+def test_an_array_in_two_places_stays_one():
+    net = Sequential()
+    net.one = net.other = np.ones(3, dtype="float32")
+    assert net.astype(np.float64).one is net.other and net.one.dtype == np.float64
+
+
 def test_a_walk_ends_where_things_hold_each_other():
     one, other = Box(param=Param(np.ones(1))), Box()
     one.other, other.one, one.self, other.list = other, one, one, [one]
@@ -294,3 +356,21 @@ def test_a_layer_that_writes_backward_accumulates_by_it():
     layer.w.grad[...] = 0
     net.accumulate(tape, np.ones(4))
     assert layer.w.grad == 18 and net.layers[1].w.grad == 18
+
+
+class Counted(Tanh):
+    """A layer without Params that looks at what passes by."""
+
+    calls = 0
+
+    def backward(self, tape, dy):
+        self.calls += 1
+        return super().backward(tape, dy)
+
+
+def test_a_backward_may_call_the_one_that_it_stands_for():
+    layer = Counted()
+    y, tape = layer.forward(points())
+    np.testing.assert_array_equal(layer.backward(tape, y), layer.pull(tape, y)[0])
+    layer.accumulate(tape, y)
+    assert layer.calls == 1

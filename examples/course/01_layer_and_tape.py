@@ -2,11 +2,12 @@
 
 A layer is a map y = f(x) with weights. Going back, it is given dy, the slope of the loss at y. It
 owes dx, the slope at x, and the slopes at its weights. All follow from one rule: a small change of
-y moves the loss by <dy, change of y>, with <.,.> the sum over all elements. For y = x W + b:
+y moves the loss by <dy, change of y>, with <p, q> the sum of p q over all elements. If x changes by
+h, y = x W + b changes by h W. If W does, y changes by x h, and if b does, every row of y by h:
 
-    <dy, change W> = <dy W^T, change>            so  dx = dy W^T
-    <dy, x change> = <x^T dy, change>            so  dW = x^T dy
-    <dy, 1 change> = <sum of dy, change>         so  db = the sum of dy over the batch
+    <dy, h W> = <dy W^T, h>                      so  dx = dy W^T
+    <dy, x h> = <x^T dy, h>                      so  dW = x^T dy
+    <dy, h in each row> = <sum of dy, h>         so  db = the sum of dy over the batch
 
 dW needs x. Where is x kept? Not on the layer: D sees two batches, real and fake, before it goes
 back for either. So `forward` returns x beside y, the *tape* of this call, and `backward` takes it:
@@ -75,5 +76,5 @@ layer.backward(fake_tape, d_fake)
 print(f"scratchgan.layers.Dense says {layer.W.grad.ravel()}")
 
 # Exercises. The answers are in ANSWERS.md.
-# 1. Line 42: write `=` in place of `+=`. Which batch does Dense learn from now?
-# 2. Line 41: write `x = np.ones_like(tape)`. What does dW know of the pictures now?
+# 1. Line 43: write `=` in place of `+=`. Which batch does Dense learn from now?
+# 2. Line 42: write `x = np.ones_like(tape)`. What does dW know of the pictures now?

@@ -52,9 +52,9 @@ z = noise(64)  # for the pictures, always the same
 for step in range(1, steps + 1):
     # D ascends log D(x) + log(1 - D(G(z)))
     real = data.to_signed(batches.next())  # (64, 28, 28, 1)
-    fake, _ = G.forward(noise(64))
-    real_logits, real_tape = D.forward(real)
-    fake_logits, fake_tape = D.forward(fake)
+    fake, _ = G.forward(noise(64))  # (64, 28, 28, 1)
+    real_logits, real_tape = D.forward(real)  # (64, 1)
+    fake_logits, fake_tape = D.forward(fake)  # (64, 1)
     D_loss, d_real, d_fake = losses.nonsaturating_discriminator(real_logits, fake_logits)
     D.accumulate(real_tape, d_real)
     D.accumulate(fake_tape, d_fake)  # gradients add up
@@ -64,7 +64,7 @@ for step in range(1, steps + 1):
     fake, G_tape = G.forward(noise(64))
     logits, D_tape = D.forward(fake)
     G_loss, d_logits = losses.nonsaturating_generator(logits)
-    d_fake, _ = D.pull(D_tape, d_logits)  # through D, not into D
+    d_fake, _ = D.pull(D_tape, d_logits)  # (64, 28, 28, 1), through D, not into D
     G.accumulate(G_tape, d_fake)
     opt_G.step()
     if step in (10, 50, 100):

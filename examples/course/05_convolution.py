@@ -1,7 +1,7 @@
 """Chapter 5: convolution, its adjoint, and the transposed one.
 
-A convolution is a dense layer on windows. The same small W looks at each window of the picture, so
-that what is learned in one place is known in all. With stride s, and one output pixel at a time:
+A convolution is a dense layer on windows. The same small W looks at each window of a picture x,
+(H, H, C), so that what is learned in one place is known in all. With stride s, for a pixel of y:
 
     y[i, j] = sum over u, v of  x[s i + u, s j + v] W[u, v]         W (k, k, C, O), y (I, I, O)
 

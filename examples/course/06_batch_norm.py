@@ -69,7 +69,7 @@ def backward(dy, x, gamma, beta):
 
 rng = np.random.default_rng(0)
 args = rng.standard_normal((8, 3)), rng.uniform(0.5, 2, 3), rng.standard_normal(3)  # x, gamma, beta
-for input_slope in (right, constants, mean_alone, sum_for_mean, all_axes):
+for input_slope in (right, constants, mean_alone, sum_for_mean, all_axes):  # `backward` calls it
     report = check(forward, backward, args, names=("x", "gamma", "beta"))
     print(f"{input_slope.__name__}: {report.verdict}")
     if report.causes:  # the likeliest first

@@ -7,8 +7,8 @@ loss. To descend on P, one must know how g moves with the weights. Let D(x) = w2
     dg/dw1 = w2 (1 - h^2)  +  w2 w1 (-2 h (1 - h^2)) x
 
 First, w1 is a factor in g. Then it also moves h, and with h the slope of the tanh: a tanh *bends*.
-In a network, `pull` computes g and keeps what it used, `kept`. `double_backward` takes v = dP/dg up
-the same way. It adds the first term to each weight's gradient. Then it brings the bends down again.
+In a network, `pull` returns g, and what it used, `kept`. `double_backward` takes v = dP/dg up, from
+x to the score, for the first terms, and then the bends down again, for the second ones.
 
 It prints:
 

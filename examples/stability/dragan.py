@@ -1,11 +1,11 @@
 """DRAGAN (Kodali, Abernethy, Hays & Kira 2017, "On Convergence and Stability of GANs").
 
-    D descends  -E log D(x) - E log(1 - D(G(z))) + lambda E (|grad D(x + delta)| - 1)^2
-    delta ~ noise;   G ascends  E log D(G(z))
+    D descends  -E log D(x) - E log(1 - D(G(z))) + lambda E (|grad s(x + delta)| - 1)^2
+    D = sigmoid(s);   delta ~ noise;   G ascends  E log D(G(z))
 
 Where D changes sharply around real samples, G sees no slope that leads to most of them, and
 collapses to where there is one. So D is asked to have slope 1 around real samples: there alone,
-while WGAN-GP asks everywhere on the way to them. The norm is that of the gradient of the logit.
+while WGAN-GP asks everywhere on the way to them. The slope is that of the logit s.
 
     python examples/stability/dragan.py                      # glyphs
     python examples/stability/dragan.py --data mnist
@@ -45,7 +45,7 @@ class DRAGAN(gan.GAN):
         return {"D": D_loss, "penalty": penalty, "G": self.generator_step(len(real))}
 
     def discriminator_step(self, real):
-        # D ascends log D(x) + log(1 - D(G(z))) - lambda (|grad D(x + delta)| - 1)^2
+        # D ascends log D(x) + log(1 - D(G(z))) - lambda (|grad s(x + delta)| - 1)^2
         fake, _ = self.G.forward(self.noise(len(real)))
         real_logits, real_tape = self.D.forward(real)
         fake_logits, fake_tape = self.D.forward(fake)

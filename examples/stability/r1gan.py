@@ -1,11 +1,12 @@
 """R1 (Mescheder et al. 2018, "Which Training Methods for GANs do actually Converge?").
 
-    D descends  -E log D(x) - E log(1 - D(G(z))) + gamma / 2 E |grad D(x)|^2           (eq. 1 and 9)
+    D descends  -E log D(x) - E log(1 - D(G(z))) + gamma / 2 E |grad s(x)|^2           (eq. 1 and 9)
 
-Once G is right, D should leave it alone; unregularised, D keeps a slope there, and the two circle
-around the solution for ever. R1 takes D's slope away at real samples, and the game converges
-locally (theorem 4.1). In two numbers: docs/figures/dirac_gan.py. G's samples come from an average
-of its weights, as in the paper.
+D = sigmoid(s), and the slope is that of the logit s, which the paper calls D. Once G is right, D
+should leave it alone; unregularised, D keeps a slope there, and the two circle around the solution
+for ever. R1 takes D's slope away at real samples, and the game converges locally (theorem 4.1).
+docs/figures/dirac_gan.py shows this in two numbers. G's samples come from an average of its
+weights, as in the paper.
 
     python examples/stability/r1gan.py                       # glyphs
     python examples/stability/r1gan.py --data mnist
@@ -52,7 +53,7 @@ class R1GAN(gan.GAN):
         return {"D": D_loss, "penalty": penalty, "G": self.generator_step(len(real))}
 
     def discriminator_step(self, real):
-        # D ascends log D(x) + log(1 - D(G(z))) - gamma / 2 |grad D(x)|^2
+        # D ascends log D(x) + log(1 - D(G(z))) - gamma / 2 |grad s(x)|^2
         fake, _ = self.G.forward(self.noise(len(real)))
         real_logits, real_tape = self.D.forward(real)
         fake_logits, fake_tape = self.D.forward(fake)

@@ -6,14 +6,24 @@ They see x as rows (A, M, C). On a GPU, BatchNorm in training is three kernels f
 from scratchgan import xp
 from scratchgan.fast import kernels
 from scratchgan.fast.sums import ones, over_positions, over_rows
-from scratchgan.layers.base import check
-from scratchgan.layers.norm import BatchNorm
+from scratchgan.layers.base import Layer, check
+from scratchgan.layers.norm import BatchNorm, Normalization
 
+plain_forward, plain_pull = Normalization.forward, Normalization.pull
 plain_batch_norm_forward = BatchNorm.forward
+
+
+def as_in_the_book(self, *names):
+    """Whether a layer has these methods from Normalization: methods of its own are to be called."""
+    kind, own = type(self), vars(self)
+    inherited = lambda name: getattr(kind, name) is getattr(Normalization, name)
+    return all(name not in own and inherited(name) for name in names)
 
 
 def forward(self, x, train=True):
     """Return y and the tape of Normalization.forward."""
+    if not as_in_the_book(self, "grouped", "scale"):
+        return plain_forward(self, x, train)
     self.demand(x)
     rows = x.reshape(*self.sizes(x.shape), self.channels)  # (A, M, C)
     _, centred, var = center(self, rows)
@@ -22,7 +32,7 @@ def forward(self, x, train=True):
 
 def batch_norm_forward(self, x, train=True):
     """Return y and the tape of BatchNorm.forward; in training, move the running statistics."""
-    if not train:
+    if not (train and as_in_the_book(self, "grouped", "scale")):
         return plain_batch_norm_forward(self, x, train)
     self.demand(x)
     rows = x.reshape(*self.sizes(x.shape), self.channels)  # (1, n, C)
@@ -56,6 +66,8 @@ def standardize(self, centred, var, shape):
 
 def pull(self, tape, dy):
     """Return dx and what is kept of Normalization.pull."""
+    if not as_in_the_book(self, "grouped", "change"):
+        return plain_pull(self, tape, dy)
     xhat, r, fixed = tape
     check(self, "dy", dy, xhat.shape, xhat.dtype)
     if not fixed and self.gamma is not None and takes_kernels(self, dy):
@@ -67,6 +79,8 @@ def pull(self, tape, dy):
 
 def backward(self, tape, dy):
     """Return dx, and add to the grads: the sums over rows are wanted for both."""
+    if not as_in_the_book(self, "grouped", "change", "pull", "accumulate"):
+        return Layer.backward(self, tape, dy)
     xhat, r, fixed = tape
     check(self, "dy", dy, xhat.shape, xhat.dtype)
     if not fixed and self.gamma is not None and takes_kernels(self, dy):
@@ -122,7 +136,8 @@ def mean_of(self, totals, rows, gain):
 def by_group(self, r):
     """Return what `mean_of` gives as the tape has it: (A, 1, G, 1)."""
     as_it_is = self.groups in (1, self.channels)
-    return r[..., None] if as_it_is else r.reshape(len(r), 1, self.groups, -1)[..., :1]
+    width = self.channels // self.groups
+    return r[..., None] if as_it_is else r.reshape(len(r), 1, self.groups, width)[..., :1]
 
 
 def by_channel(self, r):

@@ -2,6 +2,7 @@
 
 import functools
 import math
+import threading
 
 import numpy
 
@@ -82,13 +83,13 @@ def scaled_quotient(numerator, denominator, scale):
 
 
 def workspace(like):
-    """Return an array like another one, to write into; on the CPU the same at each call."""
+    """Return an array like another one, to write into; on a CPU's thread always the same."""
     if xp.on_gpu() or like.size > BLOCK:
         return xp.empty_like(like)
-    return kept_workspace(like.dtype)[: like.size]
+    return kept_workspace(like.dtype, threading.get_ident())[: like.size]
 
 
 @functools.lru_cache(8)
-def kept_workspace(dtype):
-    """Return an array of one block."""
+def kept_workspace(dtype, thread):
+    """Return an array of one block, into which no other thread writes."""
     return numpy.empty(BLOCK, dtype=dtype)

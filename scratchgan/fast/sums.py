@@ -1,6 +1,7 @@
 """Sums as products with ones: 3 to 5 times as fast as `sum` over a long axis, and more accurate."""
 
 import functools
+import math
 
 from scratchgan import xp
 
@@ -13,7 +14,7 @@ def over_rows(x):
 
 def over_positions(x):
     """Sum over all axes but the first and the last, as is fastest: (N, ..., C) -> (N, C)."""
-    x = x.reshape(len(x), -1, x.shape[-1])
+    x = x.reshape(len(x), math.prod(x.shape[1:-1]), x.shape[-1])
     if x.shape[1] == 1:
         return x[:, 0]
     if x.shape[0] == 1:

@@ -57,29 +57,31 @@ PAIRS = [
 
 
 def on():
-    """Put every twin in the place of what it stands in for."""
-    for owner, name, faster, _ in PAIRS:
-        setattr(owner, name, faster)
+    """Put every twin in the place of what it stands in for; what somebody else put there stays."""
+    for owner, name, faster, plain_one in PAIRS:
+        if vars(owner).get(name) is plain_one:
+            setattr(owner, name, faster)
 
 
 def off():
     """Put the plain code back, so that a debugger stops in what is read."""
-    for owner, name, _, plain_one in PAIRS:
-        if plain_one is not None:
-            setattr(owner, name, plain_one)
-        elif name in vars(owner):
+    for owner, name, faster, plain_one in PAIRS:
+        if vars(owner).get(name) is not faster:
+            continue
+        if plain_one is None:
             delattr(owner, name)
+        else:
+            setattr(owner, name, plain_one)
 
 
 def is_on():
     """Whether the twins are in place."""
-    owner, name, faster, _ = PAIRS[0]
-    return getattr(owner, name) is faster
+    return any(vars(owner).get(name) is faster for owner, name, faster, _ in PAIRS)
 
 
 @contextlib.contextmanager
 def plain():
-    """Compute plainly within a `with` block; afterwards as before."""
+    """Compute plainly within a `with` block, in all threads; afterwards as before."""
     before = is_on()
     off()
     try:

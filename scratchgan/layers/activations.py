@@ -88,9 +88,10 @@ class Softplus(Pointwise):
 
 
 class ELU(Pointwise):
-    """y = x where x > 0, else alpha (exp(x) - 1), f' = f'' = y + alpha (Clevert 2016, eq. 15).
+    """y = x where x > 0, else alpha (exp(x) - 1) (Clevert et al. 2016, eq. 15).
 
-    With alpha other than 1 the derivative jumps at 0, where it is taken to be alpha.
+    f' = 1 and f'' = 0 where x > 0, else f' = f'' = y + alpha. With alpha other than 1, f' jumps at
+    0, where it is taken to be alpha.
     """
 
     def __init__(self, alpha=1.0):
@@ -156,7 +157,7 @@ class Softmax(Layer):
     def double_backward(self, y, dy, ddx):
         # L = sum_i ddx_i y_i (dy_i - <y, dy>). First dL/dy, dy held fixed, then back through y(x).
         check(self, "ddx", ddx, y.shape, y.dtype)
-        along_dy = (y * dy).sum(-1, keepdims=True)
+        along_dy = (y * dy).sum(-1, keepdims=True)  # <y, dy>, (..., 1)
         along_ddx = (y * ddx).sum(-1, keepdims=True)
         at_y = ddx * (dy - along_dy) - dy * along_ddx
         return functions.softmax_pull(y, ddx), functions.softmax_pull(y, at_y)

@@ -38,12 +38,13 @@ class Layer:
     def accumulate(self, tape, dy):
         """Add dL/dW to every Param's grad. A layer without Params adds nothing, as here.
 
-        A layer that writes `backward`, where both at once is cheaper, does it by that.
+        Where a layer writes `backward` itself, because both at once is cheaper, this calls it.
         """
-        if type(self).backward is not Layer.backward:
-            self.backward(tape, dy)
-        elif holds_params(self):
+        if not holds_params(self):
+            return
+        if type(self).backward is Layer.backward:
             raise NotImplementedError(f"{self!r} has Params and no accumulate to train them")
+        self.backward(tape, dy)
 
     def backward(self, tape, dy):
         """Do both: add to the grad of every Param, and return dx."""
@@ -91,11 +92,13 @@ class Layer:
 
         Arrays of integers stay what they are: an index is no number to compute with.
         """
+        converted = {}  # by the id of what was there: an array in two places stays one
         for _, holder, key, part in list(walk.places(self)):
             if isinstance(part, Param):
                 part.astype(dtype)
             elif xp.is_array(part) and part.dtype.kind in "fc":
-                walk.put(holder, key, part.astype(dtype))
+                new = converted.setdefault(id(part), part.astype(dtype))
+                walk.put(holder, key, new)
         return self
 
     # ---- saving and restoring ----
@@ -137,8 +140,8 @@ def holds_params(layer):
 class LinearMap(Layer):
     """y = A(W, x) + b, A linear in W and linear in x: dense layers and every convolution.
 
-    For such a map the three functions below are all there is. With <.,.> the sum over all elements,
-    <dy, A(W, x)> = <input_grad(W, dy), x> = <weight_grad(x, dy), W>: the two are A's adjoints.
+    Such a map is three functions. With <p, q> the sum of p q over all elements, they satisfy
+    <dy, A(W, x)> = <input_grad(W, dy), x> = <weight_grad(x, dy), W>: two are A's adjoints.
     """
 
     def __init__(self, W, b=None):
@@ -163,7 +166,7 @@ class LinearMap(Layer):
 
     def forward(self, x, train=True):
         check(self, "x", x, dtype=self.W.value.dtype)
-        self.output_shape(x.shape)
+        self.output_shape(x.shape)  # raises ValueError if there is none
         y = self.apply(self.W.effective(), x)
         if self.b is not None:
             y += self.b.value
@@ -204,7 +207,7 @@ class FixedMap(Layer):
 
     def forward(self, x, train=True):
         check(self, "x", x)
-        self.output_shape(x.shape)
+        self.output_shape(x.shape)  # raises ValueError if there is none
         return self.apply(x), x.shape
 
     def pull(self, shape, dy):
@@ -257,7 +260,7 @@ class Pointwise(Layer):
 
 
 def add(a, b):
-    """Add two gradients of one structure, any part of which may be None, that is zero."""
+    """Add two gradients of one structure, in which a None stands for zero."""
     if a is None or b is None:
         return b if a is None else a
     if isinstance(a, tuple):

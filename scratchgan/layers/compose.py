@@ -23,11 +23,15 @@ class Container(Layer):
         return f"{type(self).__name__} of {len(self.layers)} layers"
 
     def parts(self):
-        named = [(name, part) for name, part in vars(self).items() if name != "layers"]
-        return named + [(str(index), layer) for index, layer in enumerate(self.layers)]
+        numbered = [(str(index), layer) for index, layer in enumerate(self.layers)]
+        return self.attributes() + numbered
+
+    def attributes(self):
+        """Return [(name, part)] of what a subclass keeps beside its layers."""
+        return [(name, part) for name, part in vars(self).items() if name != "layers"]
 
     def demand_kept(self, kept):
-        """Raise TypeError unless this is what `pull` returned beside dx: a list, an entry a layer."""
+        """Raise TypeError unless `kept` is what `pull` returned: a list with an entry per layer."""
         if not isinstance(kept, list) or len(kept) != len(self.layers):
             raise TypeError(f"{self!r}: kept is {kind(kept)}, wanted what pull returned beside dx")
 
@@ -155,7 +159,7 @@ class Each(Container):
         return tuple(ddy for ddy, _ in pairs), tuple(bend for _, bend in pairs)
 
 
-# No gradient, None, passes a branch by: so it is along what only labels reach.
+# A branch whose y has no gradient, None, is passed by: such as one that only labels reach.
 
 
 def pull_if_asked(layer, tape, dy):
@@ -197,7 +201,8 @@ class Part(Layer):
         return x[self.index], len(x)
 
     def pull(self, count, dy):
-        return tuple(dy if index == self.index else None for index in range(count)), None
+        chosen = self.index % count  # -1 is the last
+        return tuple(dy if index == chosen else None for index in range(count)), None
 
     def double_backward(self, count, kept, ddx):
         return ddx[self.index], None
@@ -231,8 +236,8 @@ class Add(Layer):
 class Join(Layer):
     """y = [x_1, x_2, ...]: the parts of a tuple side by side along the last axis.
 
-    A part (N, E) beside a first one (N, ..., C) is spread over all positions, as what a label has
-    to say is. Its gradient is the sum over the positions.
+    A part (N, E) beside a first one (N, ..., C), such as an embedded label or caption (Reed et al.
+    2016, section 4.1), is spread over all positions. Its gradient is the sum over the positions.
     """
 
     def __repr__(self):
@@ -281,7 +286,7 @@ class Join(Layer):
 class Residual(Sequential):
     """y = body(x) + shortcut(x); the shortcut is x unless given (He et al. 2016, eq. 1 and 2).
 
-    Of a body that takes a pair (x, labels), the shortcut is x.
+    For a body that takes a pair (x, labels), the shortcut is x alone.
     """
 
     def __init__(self, body, shortcut=None):
@@ -306,14 +311,17 @@ class Concat(Sequential):
             raise ValueError("Concat needs at least one branch")
         demand_alike("Concat", branches)
         super().__init__(Fork(*branches), Join())
-        self.branches = branches
 
     def __repr__(self):
         return f"Concat of {len(self.branches)} branches"
 
+    @property
+    def branches(self):
+        return self.layers[0].layers
+
     def parts(self):
         fork, join = self.layers
-        return [*fork.parts(), ("join", join)]
+        return [*self.attributes(), *fork.parts(), ("join", join)]
 
 
 class Conditional(Sequential):
@@ -337,7 +345,12 @@ class Conditional(Sequential):
         return f"{type(self).__name__} of {len(self.layers) - 1} layers"
 
     def parts(self):
-        return [(str(index), step.layers[0]) for index, step in enumerate(self.layers[:-1])]
+        return self.attributes() + self.inside()
+
+    def inside(self):
+        """Return [(name, layer)] of the layers that it was made of."""
+        steps = [(str(index), step.layers[0]) for index, step in enumerate(self.layers[:-1])]
+        return self.attributes() + steps
 
     def forward(self, pair, train=True):
         demand_pair(self, pair)

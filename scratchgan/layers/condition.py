@@ -20,7 +20,7 @@ from scratchgan.param import Param
 class LabelChannels(Sequential):
     """y = [x, W[label]]: an embedding of the label beside x, everywhere (Mirza & Osindero 2014).
 
-    x: (N, ..., C); y: (N, ..., C + features). W, (classes, features), starts as a latent's N(0, 1).
+    x: (N, ..., C); y: (N, ..., C + features). W, (classes, features), starts as N(0, 1), like a z.
     """
 
     def __init__(self, classes, features, *, rng):
@@ -106,7 +106,7 @@ class ConditionalAffine(Layer):
 class ConditionalBatchNorm(Conditional):
     """y = (1 + gamma[label]) xhat + beta[label], xhat as in BatchNorm (Dumoulin et al. 2017).
 
-    Mean and variance are the whole batch's (de Vries et al. 2017). At the start a batch norm.
+    Mean and variance are the whole batch's (de Vries et al. 2017). It starts as a batch norm.
     """
 
     def __init__(self, classes, channels, *, eps=1e-5, momentum=0.1):
@@ -116,7 +116,6 @@ class ConditionalBatchNorm(Conditional):
 
 def demand_labels(layer, pair):
     """Raise TypeError or ValueError unless a layer's input is a pair, with a label per sample."""
-
     compose.demand_pair(layer, pair)
     x, labels = pair
     check_labels(layer, "labels", labels, layer.classes, x.shape[:1])

@@ -27,7 +27,7 @@ class Geometry(NamedTuple):
         return tuple((side + 2 * p - d * (k - 1) - 1) // s + 1 for side, k, s, p, d in axes)
 
     def taps(self, x_sides, y_sides):
-        """Yield (k, index of y, index of x) for each tap W[k]: where it meets x, and what there."""
+        """Yield (k, i, pixels) for each tap W[k], which meets x[pixels] where it makes y[i]."""
         return taps(self.kernel, self.stride, self.dilation, self.padding, x_sides, y_sides)
 
 
@@ -45,7 +45,7 @@ def correlate(x, W, geometry):
     sides = geometry.output_sides(x.shape[1:-1])
     y = xp.zeros((len(x), *sides, W.shape[-1]), dtype=x.dtype)
     for k, i, pixels in geometry.taps(x.shape[1:-1], sides):
-        y[i] += x[pixels] @ W[k]
+        y[i] += x[pixels] @ W[k]  # (N, *positions, O)
     return y
 
 
@@ -53,7 +53,7 @@ def input_grad(W, dy, shape, geometry):
     """Return dx of the given shape: the adjoint of x -> correlate(x, W), applied to dy."""
     dx = xp.zeros(shape, dtype=dy.dtype)
     for k, i, pixels in geometry.taps(shape[1:-1], dy.shape[1:-1]):
-        dx[pixels] += dy[i] @ W[k].T
+        dx[pixels] += dy[i] @ W[k].T  # (N, *positions, C)
     return dx
 
 
@@ -69,7 +69,7 @@ def weight_grad(x, dy, geometry):
 
 
 class Convolving(LinearMap):
-    """What Convolution and ConvTranspose share: sizes, and three maps with groups and borders."""
+    """What Convolution and ConvTranspose share: their sizes, and what these must fulfil."""
 
     axes = None  # how many spatial axes: set by Conv1d, Conv2d, ...
 
@@ -82,8 +82,8 @@ class Convolving(LinearMap):
         self.dilation = self.per_axis("dilation", dilation, 1)
         channels = (in_channels, out_channels)
         if min(*channels, groups) < 1 or math.gcd(*channels) % groups:
-            wanted = f"{in_channels} and {out_channels} channels"
-            raise ValueError(f"{self!r}: {groups} groups do not divide {wanted}")
+            both = f"{in_channels} and {out_channels} channels"
+            raise ValueError(f"{self!r}: {groups} groups do not divide {both}")
 
     def __repr__(self):
         kernel = getattr(self, "kernel", "?")
@@ -186,9 +186,10 @@ class ConvTranspose(Convolving):
     <dy, conv(W, x)> = <convT(W, dy), x>: what is the convolution's dx is y here, its y is dx here.
     x: (N, *sides, in_channels); y: (N, *output sides, out_channels), where an output side is
     stride (side - 1) + dilation (kernel - 1) + 1 - 2 padding + output_padding (Dumoulin & Visin
-    2016, relation 14); output_padding, less than the stride, says which of the sides is meant that
-    the convolution would map to x's. W, the weight of that convolution: (*kernel, out_channels /
-    groups, in_channels). Raises ValueError where sizes do not fit.
+    2016, relation 14). The convolution maps `stride` different sides to one and the same:
+    output_padding, less than the stride, says which of them is meant. W, the weight of that
+    convolution: (*kernel, out_channels / groups, in_channels).
+    Raises ValueError where sizes do not fit.
     """
 
     def __init__(
@@ -202,7 +203,7 @@ class ConvTranspose(Convolving):
         self.geometry = Geometry(self.kernel, self.stride, self.padding, self.dilation)
         W = initialize((*self.kernel, in_channels // groups, out_channels), rng)
         # Group by group, its outputs and inputs are exchanged.
-        W = W.reshape(*W.shape[:-1], groups, -1).swapaxes(-1, -3)
+        W = W.reshape(*W.shape[:-1], groups, -1).swapaxes(-1, -3)  # (*kernel, out / G, G, in / G)
         W = xp.ascontiguousarray(W).reshape(*self.kernel, out_channels // groups, in_channels)
         super().__init__(W, xp.zeros(out_channels, dtype=W.dtype) if bias else None)
 

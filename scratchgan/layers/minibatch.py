@@ -83,7 +83,8 @@ class MinibatchStd(Layer):
         return self.append(x, s.mean(-1)), (centred, s, x.shape)
 
     def pull(self, tape, dy):
-        # s moves by <centred, x'> / (size s), the mean over the group being 0 in centred
+        # As x moves by u, s moves by <centred, u> / (size s): centred has the mean 0 over a group,
+        # so that the mean of u, which is taken away, does not count.
         centred, s, shape = tape
         check(self, "dy", dy, (*shape[:-1], shape[-1] + 1), s.dtype)
         dx = self.slope(tape, dy) * (centred / s)
@@ -109,7 +110,7 @@ class Closeness(Layer):
     """How many samples of the batch are close to each: o[i, b] = sum_j exp(-|M[i, b] - M[j, b]|_1).
 
     x is (N, features size), seen as M (N, features, size); y is (N, features). Each sample counts
-    itself, as 1 (Salimans et al. 2016, section 3.2). Takes memory for N^2 features size numbers.
+    itself, as 1 (Salimans et al. 2016, section 3.2). It takes memory for N^2 features size numbers.
     """
 
     mixes_samples = True
@@ -127,6 +128,7 @@ class Closeness(Layer):
             raise ValueError(f"{self!r}: x has shape {x.shape}, wanted {wanted}")
         M = x.reshape(len(x), self.features, -1)  # (N, features, size)
         difference = M[:, None] - M  # (N, N, features, size)
+        # No xp.sign or xp.abs: the gradient checker's complex steps are to come through.
         sign = (difference.real > 0).astype(x.dtype) - (difference.real < 0).astype(x.dtype)
         close = xp.exp(-(sign * difference).sum(-1))  # (N, N, features)
         return close.sum(1), (sign, close, x.shape)
@@ -136,13 +138,13 @@ class Closeness(Layer):
         return -(weight[..., None] * sign).sum(1).reshape(shape)
 
     def pull(self, tape, dy):
-        # M[i] stands in o[i] with every j, and in every o[j]
+        # M[i] stands in o[i], beside every M[j], and in every o[j].
         sign, close, shape = tape
         check(self, "dy", dy, (shape[0], self.features), close.dtype)
         return self.spread(sign, (dy[:, None] + dy) * close, shape), dy
 
     def double_backward(self, tape, dy, ddx):
-        # along ddx close moves, sign does not
+        # Along ddx, close moves, and sign does not.
         sign, close, shape = tape
         check(self, "ddx", ddx, shape, close.dtype)
         move = ddx.reshape(shape[0], self.features, -1)
@@ -151,12 +153,13 @@ class Closeness(Layer):
 
 
 class MinibatchDiscrimination(Concat):
-    """Append to x how many of its batch resemble it, `features` times (Salimans et al. 2016, 3.2).
+    """Append to x how many samples of its batch resemble it, counted in `features` ways.
 
         M[i] = x[i] T,  o[i, b] = sum_j exp(-|M[i, b] - M[j, b]|_1),  y[i] = [x[i], o[i]]
 
-    x is (N, in_features), T (in_features, features size), y (N, in_features + features). With
-    collapsed samples o is large. Side by side: x, and a Dense without bias, then `Closeness`.
+    x is (N, in_features), T (in_features, features size), y (N, in_features + features). Of
+    collapsed samples o is large (Salimans et al. 2016, section 3.2). The layers: x itself beside a
+    Dense without bias, then `Closeness`.
     """
 
     mixes_samples = True

@@ -33,15 +33,15 @@ class Dropout(Layer):
         return mask * dy, None
 
     def double_backward(self, mask, kept, ddx):
-        # y = mask x is linear, and mask its own adjoint
+        # y = mask x is linear in x, and its own adjoint.
         check(self, "ddx", ddx, mask.shape, mask.dtype)
         return mask * ddx, None
 
 
 class GaussianNoise(Layer):
-    """In training, y = x + std noise, a standard normal number each; in inference y = x.
+    """In training, y = x + std n, n ~ N(0, 1) for each element; in inference y = x.
 
-    For a semi-supervised D, which so cannot rely on details (Salimans et al. 2016, appendix).
+    It keeps a semi-supervised D from relying on details (Salimans et al. 2016, appendix).
     """
 
     def __init__(self, std, *, rng):

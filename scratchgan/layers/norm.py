@@ -39,12 +39,16 @@ class PixelNorm(Layer):
         return dx, (dy, dx)
 
     def change(self, tape, u):
-        """Return J u = r (u - y <y u>): how y moves as x moves along u (r: -r^2 <y u>). J = J^T."""
+        """Return J u = r (u - y <y u>): how y moves as x moves along u. J = J^T.
+
+        Then x^2 moves by 2 x u, and so r = (<x^2> + eps)^(-1/2) by -r^3 <x u> = -r^2 <y u>.
+        """
         y, r = tape
         return r * (u - y * sums.channel_mean(u * y))
 
     def double_backward(self, tape, kept, ddx):
-        # The derivative of r (dy - y <dy y>) along ddx, which moves r by -r^2 <ddx y> and y by ddy.
+        # dx is the gradient of <dy, y>. So its Jacobian is symmetric: the bend is how dx moves
+        # along ddx. In dx = r (dy - y <dy y>), r moves by -r^2 <ddx y>, and y by ddy.
         y, r = tape
         dy, dx = kept
         check(self, "ddx", ddx, y.shape, y.dtype)
@@ -77,7 +81,7 @@ class Normalization(Layer):
 
     def grouped(self, x):
         """Return x as (A, M, G, C / G)."""
-        return x.reshape(*self.sizes(x.shape), self.groups, -1)
+        return x.reshape(*self.sizes(x.shape), self.groups, self.channels // self.groups)
 
     def demand(self, x):
         """Raise TypeError or ValueError unless x can be normalised."""
@@ -133,8 +137,9 @@ class Normalization(Layer):
             self.gamma.grad += sums.over_rows(dy * move)  # L = <dy, ddy> = <dy, gamma move>
         if fixed:
             return ddy, None
-        # dx = r (g - <g> - xhat <g xhat>): along ddx, r moves by -r^2 <ddx xhat>, xhat by move.
-        g, h, m, u, d = map(self.grouped, (g, xhat, move, ddx, dx))
+        # dx is the gradient of <g, xhat>. So its Jacobian is symmetric: the bend is how dx moves
+        # along ddx. In dx = r (g - <g> - xhat <g xhat>), r moves by -r^2 <ddx xhat>, xhat by move.
+        g, h, m, u, d = map(self.grouped, (g, xhat, move, ddx, dx))  # each (A, M, G, C / G)
         bend = -r * (group_mean(u * h) * d + m * group_mean(g * h) + h * group_mean(g * m))
         return ddy, bend.reshape(xhat.shape)
 
@@ -224,7 +229,7 @@ class BatchNorm(Normalization):
     def forward(self, x, train=True):
         self.demand(x)
         rows = self.grouped(x)  # (1, n, C, 1)
-        mean, var = self.running_mean[:, None], self.running_var[:, None]
+        mean, var = self.running_mean[:, None], self.running_var[:, None]  # (C, 1)
         if train:
             mean, var = moments(rows)
             self.follow(mean, var, rows.shape[1], x.shape)

@@ -13,8 +13,8 @@ from scratchgan.layers.compose import demand_tuple
 class Bilinear(Layer):
     """y = B(a, b) for a pair x = (a, b), with B linear in a and linear in b.
 
-    With <.,.> the sum over all elements, <dy, B(a, b)> = <grad_a(dy, b), a> = <grad_b(a, dy), b>;
-    shape is the shape of what is returned.
+    With <p, q> the sum of p q over all elements, B and its two adjoints satisfy
+    <dy, B(a, b)> = <grad_a(dy, b), a> = <grad_b(a, dy), b>; shape is the shape that they return.
     """
 
     takes_pair = True
@@ -43,7 +43,7 @@ class Bilinear(Layer):
         a, b = pair
         check(self, "a", a)
         check(self, "b", b, dtype=a.dtype)
-        self.output_shape(a.shape, b.shape)
+        self.output_shape(a.shape, b.shape)  # raises ValueError if there is none
         return self.apply(a, b), (a, b)
 
     def pull(self, tape, dy):
@@ -74,10 +74,10 @@ class Dot(Bilinear):
         return (a_shape[0], 1)
 
     def apply(self, a, b):
-        return (a * b).sum(1, keepdims=True)
+        return (a * b).sum(1, keepdims=True)  # (N, 1)
 
     def grad_a(self, dy, b, shape):
-        return dy * b
+        return dy * b  # (N, F)
 
     def grad_b(self, a, dy, shape):
         return dy * a
@@ -95,13 +95,13 @@ class Modulate(Bilinear):
         return x_shape
 
     def apply(self, x, s):
-        return x * sums.across(s, x.shape)
+        return x * sums.across(s, x.shape)  # (N, ..., C)
 
     def grad_a(self, dy, s, shape):
         return dy * sums.across(s, dy.shape)
 
     def grad_b(self, x, dy, shape):
-        return sums.over_positions(x * dy)
+        return sums.over_positions(x * dy)  # (N, C)
 
 
 class Scores(Bilinear):
@@ -114,8 +114,8 @@ class Scores(Bilinear):
         self.scale = float(scale)
 
     def output_shape(self, q_shape, k_shape):
-        heads = [(shape[0], shape[-1]) for shape in (q_shape, k_shape)]
-        if min(len(q_shape), len(k_shape)) < 3 or heads[0] != heads[1]:
+        ends = [(shape[0], shape[-1]) for shape in (q_shape, k_shape)]  # (N, F) of each
+        if min(len(q_shape), len(k_shape)) < 3 or ends[0] != ends[1]:
             raise ValueError(f"{self!r}: got {q_shape} and {k_shape}, wanted two (N, ..., F)")
         return (q_shape[0], math.prod(q_shape[1:-1]), math.prod(k_shape[1:-1]))
 
@@ -156,4 +156,4 @@ class Mix(Bilinear):
 
 def rows(x):
     """Return x (N, ..., F) with all its positions in one axis: (N, I, F)."""
-    return x.reshape(len(x), -1, x.shape[-1])
+    return x.reshape(len(x), math.prod(x.shape[1:-1]), x.shape[-1])

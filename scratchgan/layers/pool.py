@@ -13,7 +13,7 @@ from scratchgan.layers.taps import taps
 
 
 class GlobalAvgPool(FixedMap):
-    """y[n, c] = mean over space of x[n, ..., c], (N, ..., C) -> (N, C) (Lin et al. 2014, 3.2)."""
+    """y[n, c] = mean over space of x[n, ..., c], (N, C) (Lin et al. 2014, section 3.2)."""
 
     def __repr__(self):
         return "GlobalAvgPool()"
@@ -46,13 +46,13 @@ class GlobalMaxPool(Layer):
 
     def rows(self, x):
         """Return x as (N, elements of space, C)."""
-        return x.reshape(len(x), -1, x.shape[-1])
+        return x.reshape(len(x), math.prod(x.shape[1:-1]), x.shape[-1])
 
     def forward(self, x, train=True):
         check(self, "x", x)
-        self.output_shape(x.shape)
+        self.output_shape(x.shape)  # raises ValueError if there is none
         choice = self.rows(x).real.argmax(1)[:, None]  # (N, 1, C), the first of equals
-        return xp.take_along_axis(self.rows(x), choice, 1)[:, 0], (x.shape, choice)
+        return xp.take_along_axis(self.rows(x), choice, 1)[:, 0], (x.shape, choice)  # (N, C)
 
     def pull(self, tape, dy):
         shape, choice = tape
@@ -68,7 +68,7 @@ class GlobalMaxPool(Layer):
 
 
 class AvgPool(Separable):
-    """The mean of each window, in which padding counts: a sum is divided by the window's full size.
+    """The mean of each window: its sum, divided by its full size, so that padding counts as zeros.
 
     kernel, stride (the kernel unless given) and padding: a number, or a tuple of one per axis.
     Padding that counts is PyTorch's default, `count_include_pad=True`. Raises ValueError where a
@@ -92,8 +92,8 @@ class AvgPool(Separable):
 class MaxPool(Layer):
     """The largest element of each window, channel by channel; padding is never chosen.
 
-    kernel, stride and padding are as in AvgPool, and so are errors. Where several elements of a
-    window are the largest, the first in row-major order receives the whole gradient.
+    kernel, stride, padding and errors are as in AvgPool. Where several elements of a window are the
+    largest, the first in row-major order receives the whole gradient.
     """
 
     def __init__(self, kernel, stride=None, padding=0):
@@ -108,10 +108,10 @@ class MaxPool(Layer):
 
     def forward(self, x, train=True):
         check(self, "x", x)
-        self.output_shape(x.shape)
+        self.output_shape(x.shape)  # raises ValueError if there is none
         padded = xp.pad(x, self.border(x.shape), constant_values=-math.inf)
         stacked = xp.stack(self.places(padded, x.shape))  # (K, N, ..., C)
-        choice = stacked.real.argmax(0)  # the first of equals; a NaN, so that it is not hidden
+        choice = stacked.real.argmax(0)  # the first of equals; a NaN if there is one, to show it
         return xp.take_along_axis(stacked, choice[None], 0)[0], (x.shape, choice)
 
     def pull(self, tape, dy):

@@ -12,7 +12,8 @@ from scratchgan.layers.taps import along, at
 class Separable(FixedMap):
     """A linear map along one spatial axis after the other, each time a sum of weighted slices.
 
-    A subclass writes `slices`. Read from right to left the same list is the adjoint: it is exact.
+    A subclass writes `slices`. With the slices of x and y exchanged, the same list is the adjoint.
+    It takes the axes in the same order, too: maps along different axes commute.
     """
 
     def slices(self, lengths):
@@ -99,8 +100,8 @@ class Blur(Separable):
     """Low-pass filter every channel: y[o] = sum_k w_k x[o stride + k - before] along each axis.
 
     w = kernel / sum(kernel); before = (K - 1) // 2 for K taps; x is 0 outside of its sides. The
-    length becomes 1 + (L - 1) // stride. Before a stride it takes away what would alias (Zhang
-    2019, section 3); after an upsampling, copies of the spectrum (Karras et al. 2019, 2.1).
+    length becomes 1 + (L - 1) // stride. Before a stride, a blur takes away what would alias (Zhang
+    2019, section 3); after an upsampling, copies of the spectrum (Karras et al. 2019, section 2.1).
     Raises ValueError where the kernel sums to 0.
     """
 

@@ -1,5 +1,7 @@
 """Sums over rows, positions and channels of x (N, ..., C); a row spread over positions again."""
 
+import math
+
 
 def over_rows(x):
     """Sum over all axes but the last: (N, ..., C) -> (C,)."""
@@ -8,7 +10,7 @@ def over_rows(x):
 
 def over_positions(x):
     """Sum over all axes but the first and the last: (N, ..., C) -> (N, C)."""
-    return x.reshape(len(x), -1, x.shape[-1]).sum(1)
+    return x.reshape(len(x), math.prod(x.shape[1:-1]), x.shape[-1]).sum(1)
 
 
 def channel_mean(x):

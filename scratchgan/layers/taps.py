@@ -8,9 +8,10 @@ import itertools
 
 
 def taps(kernel, stride, dilation, before, x_sides, y_sides):
-    """Yield (k, index of y, index of x) for each tap k: where it meets x (N, *sides, C), and what.
+    """Yield (k, index of y, index of x) for each tap k: y there is where it meets x there.
 
-    All arguments are tuples, with an entry for each spatial axis. k is a tuple of whole numbers.
+    The indices are for arrays (N, *sides, C). All arguments are tuples, with an entry for each
+    spatial axis, and so is k.
     """
     axes = [
         [along(k, *sizes) for k in range(size)]

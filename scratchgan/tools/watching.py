@@ -41,7 +41,7 @@ def branches(container):
     if isinstance(container, Concat):
         return container.layers[0].parts()
     if isinstance(container, Conditional):
-        return container.parts()
+        return container.inside()
     attributes = {id(part): name for name, part in vars(container).items()}
     return [(attributes.get(id(layer), str(index)), layer) for index, layer in enumerate(container.layers)]
 

@@ -51,7 +51,8 @@ def unpack(path, value, state):
     parts = {key: unpack(f"{path}/{key}", item, state) for key, item in items(path, value)}
     if isinstance(value, list | tuple):
         return value._make(parts.values()) if hasattr(value, "_make") else type(value)(parts.values())
-    (value if isinstance(value, dict) else vars(value)).update(parts)
+    for key, part in parts.items():
+        walk.put(value, key, part)
     return value
 
 
@@ -83,8 +84,9 @@ def items(path, value):
         raise TypeError(f"{path} contains itself, which a checkpoint cannot hold")
     if isinstance(value, list | tuple | dict):
         return walk.parts(value)
-    if walk.only_attributes(value):
-        return list(vars(value).items())
+    attributes = walk.attributes(value)
+    if attributes is not None:
+        return list(attributes.items())
     raise TypeError(
         f"{path} is a {type(value).__name__}, which a checkpoint cannot hold: "
         "make it a property or a class attribute if it never changes, or give it state() and load_state()"
