@@ -36,6 +36,16 @@ def find(thing, kind):
             yield path, part
 
 
+def by_path(thing, kind):
+    """Return {path: part} of what `find` yields; raise ValueError where two parts have one path."""
+    named = {}
+    for path, part in find(thing, kind):
+        if path in named:
+            raise ValueError(f"two parts are called {path!r}: rename a key of a dictionary")
+        named[path] = part
+    return named
+
+
 def places(thing, path="", seen=None):
     """Yield (path, holder, key, part) for all that is inside `thing`; `put` writes into holders."""
     seen = {id(thing): thing} if seen is None else seen  # it keeps them: a new one has a new id

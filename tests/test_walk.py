@@ -374,3 +374,11 @@ def test_a_backward_may_call_the_one_that_it_stands_for():
     np.testing.assert_array_equal(layer.backward(tape, y), layer.pull(tape, y)[0])
     layer.accumulate(tape, y)
     assert layer.calls == 1
+
+
+def test_two_parts_of_one_path_are_refused():
+    """One of them would be lost: neither trained nor saved."""
+    net = Sequential(Dense(2, 2, rng=np.random.default_rng(0)))
+    net.more = {1: Dense(2, 2, rng=np.random.default_rng(0)), "1": Dense(2, 2, rng=np.random.default_rng(0))}
+    with pytest.raises(ValueError, match="two parts are called 'more.1.W': rename a key"):
+        net.params()

@@ -72,7 +72,7 @@ class Layer:
 
     def named_params(self):
         """Return {path: Param} in a fixed order; a Param in two places is listed once."""
-        return dict(walk.find(self, Param))
+        return walk.by_path(self, Param)
 
     def params(self):
         """Return every Param, each once, in a fixed order."""
@@ -80,7 +80,7 @@ class Layer:
 
     def named_arrays(self):
         """Return {path: array} of every array outside a Param, such as running statistics."""
-        return dict(walk.find(self, xp.is_array))
+        return walk.by_path(self, xp.is_array)
 
     def zero_grad(self):
         """Clear every Param's grad (an optimizer's step does so by itself)."""

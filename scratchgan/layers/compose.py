@@ -349,8 +349,7 @@ class Conditional(Sequential):
 
     def inside(self):
         """Return [(name, layer)] of the layers that it was made of."""
-        steps = [(str(index), step.layers[0]) for index, step in enumerate(self.layers[:-1])]
-        return self.attributes() + steps
+        return [(str(index), step.layers[0]) for index, step in enumerate(self.layers[:-1])]
 
     def forward(self, pair, train=True):
         demand_pair(self, pair)
