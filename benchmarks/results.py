@@ -40,7 +40,8 @@ ROOT = Path(__file__).parent.parent
 RECORDS, PAGE = ROOT / "docs" / "results", ROOT / "docs" / "results.md"
 GLANCE = RECORDS / "examples.md"  # a table that people write, of what the sections below have in full
 EXAMPLES = (
-    "Minutes on x86_64 with two cores; where one core is said, the other trained something else. FID-LeNet is the "
+    "Minutes as they were measured with the result, on x86_64 with two cores; where one core is said, the other "
+    "trained something else. The pace of today is in [examples/README.md](../examples/README.md). FID-LeNet is the "
     "Fréchet distance of features of our own classifier, 5.2 for real images; precision is the share of samples that "
     "lie among real images, recall that of real images among samples."
 )
