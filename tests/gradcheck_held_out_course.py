@@ -304,7 +304,7 @@ MLP, BLOCK = (draw(6, 4), draw(4, 5), draw(5), draw(5, 3), draw(3)), (draw(6, 4)
 a, w, g = "x w b", "x w", "x gamma beta"
 COURSE = [
     case("affine: extra 1/N", affine_forward, affine_backward, AFFINE, a, "scale", bug="mean"),
-    case("affine: dx reshaped wrongly", affine_forward, affine_backward, AFFINE, a, "transposed order shape",
+    case("affine: dx reshaped wrongly", affine_forward, affine_backward, AFFINE, a, "transposed wrong-place shape",
         bug="reshape"),
     case("affine: db over features", affine_forward, affine_backward, AFFINE, a,
         "over-summed not-summed shape wrong-axes", bug="sum over features"),
@@ -345,10 +345,10 @@ COURSE = [
     case("instance norm: variance path", in_forward, in_backward, (draw(2, 3, 3, 4),), "x", "variance-path"),
     case("max pool: to the whole window", pool_forward, pool_backward, (draw(2, 2, 4, 6),), "x", "mask-missing",
         bug="all"),
-    case("max pool: to the first pixel", pool_forward, pool_backward, (draw(2, 2, 4, 6),), "x", "order wrong-place",
+    case("max pool: to the first pixel", pool_forward, pool_backward, (draw(2, 2, 4, 6),), "x", "wrong-place",
         bug="first"),
     case("max pool: divided by 4", pool_forward, pool_backward, (draw(2, 2, 4, 6),), "x", "scale"),
-    case("SVM: correct class forgotten", svm_loss, svm_grad, (draw(4, 4),), "x", "branch index confined detached",
+    case("SVM: correct class forgotten", svm_loss, svm_grad, (draw(4, 4),), "x", "branch index index detached",
         bug="correct"),
     case("SVM: 1/N forgotten", svm_loss, svm_grad, (draw(4, 4),), "x", "scale", bug="mean"),
     case("cross-entropy: softmax twice", ce_loss, ce_grad, (draw(6, 4),), "x", "softmax-twice", bug="twice"),

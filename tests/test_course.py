@@ -58,8 +58,8 @@ EXERCISES = {
         Exercise("= 2, 3, 7, 2, 4", "= 2, 3, 8, 2, 4", ("dy has shape (1, 8, 8, 2), wanted (1, 7, 7, 2)",)),
     ),
     "06_batch_norm": (
-        Exercise("g = gamma * dy  #", "g = dy  #", ("x leaves gamma out: it is right for gamma of ones",)),
-        Exercise("x.var(0)", "x.var(0, ddof=1)", ("lacks the variance path (or has it wrongly scaled)",)),
+        Exercise("g = gamma * dy  #", "g = dy  #", ("x lacks its factor gamma",)),
+        Exercise("x.var(0)", "x.var(0, ddof=1)", ("lacks the variance path, or has it wrong",)),
     ),
     "07_dcgan": (
         Exercise('"kernel": 4', '"kernel": 3', ("64 samples of G, (25, 25, 1) each",)),

@@ -116,3 +116,109 @@ def test_slow_code_is_not_asked_for_long():
     start = time.monotonic()
     diagnose(context)
     assert time.monotonic() - start < 8
+
+
+# ---- output by output ------------------------------------------------------------------------------------
+
+
+def first_cause(forward, backward, args, **options):
+    """Return the best cause that says more than where the wrong entries are."""
+    report = check(forward, backward, args, **options)
+    return next(cause for cause in report.causes if cause.kind != "location")
+
+
+def test_exact_is_what_a_second_look_confirms():
+    """Where every x is 3, the slope x^2 is 1.5 times 2 x: the number is chance, and nothing is exact."""
+    causes = check(lambda x: x * x, lambda dy, x: (dy * x * x,), np.full(8, 3.0)).causes
+    assert causes and not [cause for cause in causes if cause.exact and cause.kind == "scale"]
+
+
+def test_a_factor_that_is_an_argument_has_its_name():
+    gamma = rng.uniform(0.5, 2, 4)
+    cause = first_cause(
+        lambda x, g: np.sin(x) * g, lambda dy, x, g: (dy * np.cos(x), (dy * np.sin(x)).sum(0)), (x, gamma)
+    )
+    assert cause.exact and cause.text == "x lacks its factor g"
+
+
+def test_a_factor_for_each_block_of_outputs_is_listed():
+    factors = np.array([1.0, 1.0, 3.0])
+    backward = lambda dy, x, W, b: ((dy * factors) @ W.T, x.T @ dy, dy.sum(0))
+    cause = first_cause(dense, backward, (x, W, b), names=("x", "W", "b"))
+    assert cause.kind == "scale-per-axis" and "3 times the right one at index 2 of axis 1 of y" in cause.text
+
+
+def test_a_gather_that_overwrites():
+    ids = np.array([0, 2, 0, 1, 2])
+
+    def overwritten(dy, W):
+        dW = np.zeros_like(W)
+        dW[ids] = dy
+        return (dW,)
+
+    assert first_cause(lambda W: W[ids], overwritten, rng.standard_normal((4, 3))).kind == "overwritten"
+
+
+def test_one_use_of_two_is_lost():
+    gram = first_cause(lambda x: x @ x.T, lambda dy, x: (2 * dy @ x,), x)
+    tied = first_cause(lambda W: np.tanh(x @ W) @ W.T, lambda dy, W: (dy.T @ np.tanh(x @ W),), W)
+    assert gram.kind == tied.kind == "uses"
+
+
+def test_a_jacobian_that_is_not_transposed():
+    p = rng.standard_normal((5, 5))
+    cause = first_cause(lambda x: p @ np.tanh(x), lambda dy, x: ((1 - np.tanh(x) ** 2) * dy * 0 + p @ dy,), np.zeros(5))
+    assert cause.kind == "transposed"
+
+
+def test_a_sum_over_the_wrong_axis():
+    def softmax(x):
+        e = np.exp(x)
+        return e / e.sum(1, keepdims=True)
+
+    cause = first_cause(softmax, lambda dy, x: (softmax(x) * (dy - (dy * softmax(x)).sum(0)),), x)
+    assert cause.kind == "wrong-axes" and "equals the index of axis 1 of x: summed over a wrong axis" in cause.text
+
+
+def test_steps_that_are_cut_off():
+    def states(x):
+        h, out = 0.0, []
+        for row in x:
+            h = np.tanh(h + row)
+            out.append(h)
+        return np.stack(out)
+
+    cause = first_cause(states, lambda dy, x: (dy * (1 - states(x) ** 2),), x)
+    assert cause.kind == "steps" and "is not the index of axis 0 of x" in cause.text
+
+
+def test_an_argument_that_the_gradient_does_not_follow():
+    backward = lambda dy, x, W: (dy @ W.T, x.T @ (dy * (1 - np.tanh(x @ W) ** 2)))
+    cause = first_cause(lambda x, W: np.tanh(x @ W), backward, (x, W), only=("x",))
+    assert cause.kind in ("derivative-missing", "argument-ignored")
+
+
+def test_a_slope_of_a_pointwise_function_is_shown_with_its_values():
+    slope = lambda x: 1 / (1 + np.exp(-1.702 * x))
+    cause = first_cause(lambda x: x * slope(x), lambda dy, x: (dy * slope(x) * (1 + x),), x)
+    assert cause.kind == "derivative-wrong" and "has another slope: at x = " in cause.text
+
+
+def test_a_loss_has_no_dy_that_could_be_ignored():
+    target = rng.standard_normal((6, 4))
+    for wrong in (lambda x: x - 2 * target, lambda x: np.ones_like(x), lambda x: 2 * x, lambda x: abs(x - target)):
+        causes = check(lambda x: ((x - target) ** 2).sum() / 2, lambda x, wrong=wrong: (wrong(x),), x).causes
+        assert causes and "upstream-ignored" not in {cause.kind for cause in causes}
+
+
+def test_a_gradient_that_is_no_gradient_of_anything():
+    """A denominator that is taken for a constant leaves a field whose derivative is not symmetric."""
+    causes = check(lambda x: (x * x).sum() / np.exp(x).sum(), lambda x: (2 * x / np.exp(x).sum(),), x[0]).causes
+    assert any(cause.kind == "detached" and "not the gradient of any function" in cause.text for cause in causes)
+
+
+def test_many_axes_do_not_take_for_ever():
+    start = time.monotonic()
+    check(lambda x: 2 * x, lambda dy, x: (dy.reshape((1,) * 30 + (2,)),), np.ones(2))
+    check(lambda x: x * x, lambda dy, x: (dy * x,), rng.standard_normal((1,) * 8 + (3,)))
+    assert time.monotonic() - start < 10

@@ -1,9 +1,11 @@
 """The command line of the gradient checker, and code in C taken through test vectors and `verify`."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -111,7 +113,22 @@ def test_help_names_every_command(capsys):
         (["vectors", "dense", "--out", "no/such/folder/dense.npz"], "Cannot write no/such/folder/dense.npz"),
         (["vectors", "dense", "--layout", "rows"], "invalid choice"),
         (["verify", "none.npz", "--against", "none.npz"], "Cannot read none.npz"),
+        (["verify", ".", "--against", "none.npz"], "Cannot read .: it is no regular file"),
+        (["verify", "deep.json", "--against", "none.npz"], "deep.json cannot be read as JSON"),
         (["verify", "results.npz"], "--against"),
+        (["vectors", "dense", "--out", "."], "Cannot write .: it is no file"),
+        (["gradcheck", "empty.py:Other", "--like", "dense", "--case", "stride"], "no case 'stride'; it has plain, "),
+        (["gradcheck", "empty.py:Other", "--case", "plain"], "--case needs --like"),
+        (["gradcheck", "empty.py:Other", "--like", "dense", "--shape", "x=3"], "and no --shape"),
+        (["gradcheck", "empty.py:Other", "--shape", "x=3x"], "such as x=4x3, not 'x=3x'"),
+        (["gradcheck", "empty.py:Other", "--timeout", "0"], "wanted more than 0"),
+        (["gradcheck", "empty.py:Other", "--timeout", "nan"], "wanted more than 0"),
+        (["gradcheck", "empty.py:a,b,c"], "write FILE.py:NAME"),
+        (["gradcheck", "empty.txt:Other"], "write FILE.py:NAME"),
+        (["gradcheck", "empty.py"], "no class or function forward; it has Other"),
+        (["gradcheck", "broken\udcff.py:a"], "there is no file broken\\udcff.py"),
+        (["gradcheck", "exits.py:a"], "exits.py cannot be imported: SystemExit: 0 (exits.py, line 2)"),
+        (["gradcheck", "empty.py:Other", "--like", "dense"], "this layer fits no case of dense: could not run"),
         (["gradcheck", "mylayers.py", "--like", "dense"], "write FILE.py:NAME"),
         (["gradcheck", "none.py:MyDense", "--like", "dense"], "there is no file none.py"),
         (["gradcheck", "broken.py:MyDense", "--like", "dense"], "division by zero (broken.py, line 2)"),
@@ -124,10 +141,12 @@ def test_what_a_user_can_put_right_is_one_line_and_status_3(tmp_path, monkeypatc
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "broken.py").write_text("x = 1\nx / 0\n")
     (tmp_path / "empty.py").write_text("from math import sin\nx = 1\nclass Other: pass\n")
+    (tmp_path / "exits.py").write_text("import sys\nsys.exit(0)\n")
+    (tmp_path / "deep.json").write_text('{"a": ' + 99999 * "[")
     before = sorted(path.name for path in tmp_path.iterdir())
-    status, _, err = run(capsys, *arguments)
-    assert status == 3
-    assert message in err.splitlines()[-1] and "Traceback" not in err
+    status, out, err = run(capsys, *arguments)
+    assert (status, out) == (3, "")
+    assert message in err and len(err.splitlines()) == 1
     assert sorted(path.name for path in tmp_path.iterdir() if path.name != "__pycache__") == before
 
 
@@ -145,7 +164,33 @@ def test_formats_follow_the_ending_and_every_format_verifies(tmp_path, monkeypat
     del found["plain/float32/dW"]
     np.savez_compressed("results.npz", **found)
     assert run(capsys, "verify", "results.npz", "--against", "a.npz")[0] == 2
-    assert run(capsys, "verify", "results.npz", "--against", "a.npz", "--skip", "dW,y")[0] == 0
+    status, text, _ = run(capsys, "verify", "results.npz", "--against", "a.npz", "--skip", "dW,y")
+    assert status == 0 and "skipped: dW, y" in text
+
+
+@pytest.mark.parametrize("error", [RuntimeError("of ours"), MemoryError(), RecursionError("deep"), OSError(28, "full")])
+def test_a_mistake_of_ours_is_no_verdict(monkeypatch, capsys, error):
+    monkeypatch.setattr("scratchgan.vectors.files.read", lambda path: (_ for _ in ()).throw(error))
+    monkeypatch.delenv("SCRATCHGAN_TRACEBACK", raising=False)
+    status, out, err = run(capsys, "verify", "a", "--against", "b")
+    assert (status, out, len(err.splitlines())) == (3, "", 1)
+    assert type(error).__name__ in err and "SCRATCHGAN_TRACEBACK=1" in err
+    monkeypatch.setenv("SCRATCHGAN_TRACEBACK", "1")
+    status, _, err = run(capsys, "verify", "a", "--against", "b")
+    assert status == 3 and "Traceback" in err
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a shell's pipes and devices")
+@pytest.mark.parametrize("where", ["> /dev/full", "| true", "2> /dev/full >&2", "2>&1 | true", "2>&- > /dev/full"])
+def test_what_cannot_be_printed_is_no_verdict(tmp_path, where):
+    (tmp_path / "mine.py").write_text("def forward(x): return x**2\ndef backward(dy, x): return (2 * x * dy,)\n")
+    command = f"{sys.executable} -m scratchgan gradcheck {tmp_path}/mine.py --shape x=3"
+    piped, rest = where.split("|") if "|" in where else (where, "cat")
+    shell = f"({command} {piped}; echo $? > status) | {rest}"
+    env = os.environ | {"PYTHONPATH": str(PAGE.parent.parent)}
+    done = subprocess.run(["sh", "-c", shell], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert (tmp_path / "status").read_text() == "3\n"
+    assert len(done.stderr.splitlines()) <= 1
 
 
 def test_the_list_names_cases(capsys):

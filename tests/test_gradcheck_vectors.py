@@ -1,11 +1,14 @@
 """Test vectors: what they hold, what can be read back, and what `verify` says of results that are right or wrong."""
 
 import math
+import os
+import random
+from unittest import mock
 
 import numpy as np
 import pytest
 
-from scratchgan.support.errors import DataError, SettingsError
+from scratchgan.support.errors import DataError, SettingsError, UserError
 from scratchgan.vectors import files, references
 from scratchgan.vectors.files import Vectors
 from scratchgan.vectors.layouts import LAYOUTS, axis_kinds, from_layout, to_layout
@@ -70,10 +73,9 @@ def test_a_wrong_array_is_wrong_in_every_case(name, layout):
 
 
 def judged_fast(found, made):
-    """As `judged`, without the search for causes: {CASE/DTYPE: {name: verdict}}."""
-    from unittest import mock
-
-    with mock.patch("scratchgan.vectors.verify.explain"):
+    """As `judged`, without the search for causes: {CASE/DTYPE: {name: verdict}}. Nor are the vectors made again."""
+    own = mock.patch("scratchgan.vectors.verify.make", lambda of, layout: made)
+    with mock.patch("scratchgan.vectors.verify.explain"), own:
         return {key: report.verdict for key, report in judged(found, made).reports.items()}
 
 
@@ -168,7 +170,20 @@ def test_numpy_and_unzip_read_the_npz(tmp_path, conv2d):
         ("a.json", b'{"plain/float32/dW": [[1], [2, 3]]}', "plain/float32/dW is no array of numbers"),
         ("a.json", b'{"plain/float32/dW": {"shape": [2]}}', "plain/float32/dW is no array of numbers"),
         ("a.npz", b"PK damaged", "damaged"),
+        ("a.json", b'{"plain/float64/y": [1], "plain/float64/x": {"data": [1], "shape": [2]}}', "no array of numbers"),
+        ("a.json", b'{"z": {"data": [1], "dtype": []}}', "wanted real numbers"),
+        ("a.json", b'{"z": {"data": [1], "dtype": 3}}', "no array of numbers"),
+        ("a.json", b'{"plain/float64/y": {"data": [1], "dtype": "int64,int64"}}', "wanted real numbers"),
+        ("a.json", b'{"plain/float64/y": {"data": [18446744073709551616], "dtype": "int64"}}', "no array of numbers"),
+        ("a.json", b'{"plain/float64/y": %s1%s}' % (b"[" * 100, b"]" * 100), "no array of numbers"),
+        ("a.json", b'{"plain/float64/y": %s1%s}' % (b"[" * 40, b"]" * 40), "has 40 axes"),
+        ("a.json", b'{"plain/float64/y": %s}' % (b"[" * 100000), "cannot be read as JSON"),
+        ("a.json", b"[" * 100000, "no results file"),
+        ("a.json", b'{"a": 1' + b"0" * 5000 + b"}", "cannot be read as JSON"),
+        ("a.json", b'{"a": "\xff"}', "cannot be read as JSON"),
+        ("a.json", b'[{"plain/float64/y": [1]}]', "no results file"),
         ("a.json", b'{"arrays": [1]}', "must be objects"),
+        ("a.json", b'{"arrays": null}', "must be objects"),
         ("a.json", b'{"manifest": 1}', "must be objects"),
         ("a.json", b'{"plain/float64/y": [1%s]}' % (b"0" * 400), "plain/float64/y is no array of numbers"),
         ("a.json", b'{"plain/float64/y": {"data": ["a"], "dtype": "str"}}', "wanted real numbers"),
@@ -183,15 +198,60 @@ def test_files_that_cannot_be_used_are_named(tmp_path, name, content, message):
     assert name in str(caught.value)
 
 
-def test_every_damage_of_a_compressed_file_is_named(tmp_path):
-    np.savez_compressed(tmp_path / "a.npz", **{"plain/float64/y": np.arange(50.0)})
-    content = (tmp_path / "a.npz").read_bytes()
-    for place in range(2, len(content), 7):
-        (tmp_path / "a.npz").write_bytes(content[:place] + bytes([content[place] ^ 0x55]) + content[place + 1 :])
+@pytest.mark.parametrize("format", files.FORMATS)
+def test_no_damage_of_a_file_is_more_than_an_error(tmp_path, format):
+    """Bytes that are changed, lost or put in: of the vectors, or of the results; dx is doubled, and stays so."""
+    made = make("tanh")
+    found = Vectors({}, results(made, "float64"))
+    found.arrays["plain/float64/dx"] *= 2
+    for name, content in (("vectors", made), ("results", found._replace(manifest={"conventions": []}))):
+        files.write(tmp_path / name, format, content)
+    draw, wrong = random.Random(0), 0
+    for name in ["vectors", "results"] * 60:
+        content, held = (tmp_path / name).read_bytes(), {"vectors": made, "results": found}
+        start, size = draw.randrange(len(content)), draw.choice([0, 1, 1, 20, len(content)])
+        put = bytes(draw.randrange(256) for _ in range(draw.choice([0, size % 100])))
+        (tmp_path / "damaged").write_bytes(content[:start] + put + content[start + size :])
         try:
-            files.read(tmp_path / "a.npz")
+            held[name] = files.read(tmp_path / "damaged")
+            outcome = judged_fully(held["results"].arrays, held["vectors"])
         except DataError as error:
-            assert "a.npz" in str(error)
+            assert "damaged" in str(error) or "--against" in str(error) or "the results hold" in str(error)
+        else:
+            wrong += outcome.overall == "WRONG"
+            assert outcome.overall == "WRONG" or name == "results"
+    assert wrong  # of what matters to nobody, such as a date
+
+
+def judged_fully(found, made):
+    with mock.patch("scratchgan.vectors.verify.explain"):
+        return judged(found, made)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes and devices as files")
+def test_only_files_of_a_size_are_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with open(tmp_path / "sparse", "wb") as file:
+        file.truncate(40 << 30)
+    for path, message in [(tmp_path, "no regular"), (tmp_path / "pipe", "no regular"), ("/dev/zero", "no regular"),
+                          (tmp_path / "sparse", "more than"), ("a\0b", "null"), ("x" * 5000, "too long"),
+                          (tmp_path / "none" / "there", "No such file")]:  # fmt: skip
+        with pytest.raises(DataError, match=message):
+            files.read(path)
+    np.savez_compressed(tmp_path / "bomb.npz", a=np.zeros(files.LARGEST // 8 + 1))
+    with pytest.raises(DataError, match="unpacks to more"):
+        files.read(tmp_path / "bomb.npz")
+    for path in (".", "/", "/dev/null", "/dev/stdout", tmp_path, "a\0b", "x" * 300, tmp_path / "none" / "there"):
+        with pytest.raises(UserError, match="Cannot write"):
+            files.write(path, "npz", make("tanh"))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be"])
+def test_json_in_any_unicode_is_read(tmp_path, encoding):
+    (tmp_path / "a.json").write_text('\n {"plain/float32/dW": [nan, 1.5], "ä": [2]}', encoding=encoding)
+    arrays = files.read(tmp_path / "a.json").arrays
+    np.testing.assert_array_equal(arrays["plain/float32/dW"], [math.nan, 1.5])
+    assert arrays["ä"] == [2]
 
 
 def test_a_name_is_proposed():

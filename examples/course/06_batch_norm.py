@@ -10,19 +10,19 @@ variance. With g = gamma dy, the slope at xhat, and <.> the mean over the batch:
     dx = r (g  -  <g>  -  xhat <g xhat>)
           own    mean     variance
 
-One path is easily lost, and a network without it still trains. `check` sees only that dx is wrong,
-guesses why, and says "is", "has" or "lacks" if the guess explains every number. It prints:
+One path is easily lost, and a network without it still trains. `check` knows no formula of batch
+norm: it compares what each output sends back to each input with numeric derivatives. It prints:
 
     right: {'x': 'AGREE', 'gamma': 'AGREE', 'beta': 'AGREE'}
     constants: {'x': 'WRONG', 'gamma': 'AGREE', 'beta': 'AGREE'}
-        x lacks the mean path: the mean over axes (0,) depends on x and lacks the variance path: the
-        variance over axes (0,) depends on x
+        x: consistent with a gradient that lacks the mean path and the variance path, over axes 0
     mean_alone: {'x': 'WRONG', 'gamma': 'AGREE', 'beta': 'AGREE'}
-        x lacks the variance path: the variance over axes (0,) depends on x
+        x: consistent with a gradient that lacks the variance path, or has it wrong, over axes 0
     sum_for_mean: {'x': 'WRONG', 'gamma': 'AGREE', 'beta': 'AGREE'}
-        x has the variance path over axes (0,) 8 times
+        x: consistent with a gradient that lacks the variance path, or has it wrong, over axes 0
     all_axes: {'x': 'WRONG', 'gamma': 'AGREE', 'beta': 'AGREE'}
-        x takes the means of its gradient over axes (0, 1) instead of (0,)
+        x: consistent with a gradient that reaches entries that an output does not depend on where
+        the index of axis 1 of y is not the index of axis 1 of x: summed over a wrong axis
 """
 
 import textwrap
@@ -73,7 +73,7 @@ for input_slope in (right, constants, mean_alone, sum_for_mean, all_axes):  # `b
     report = check(forward, backward, args, names=("x", "gamma", "beta"))
     print(f"{input_slope.__name__}: {report.verdict}")
     if report.causes:  # the likeliest first
-        print(textwrap.indent(textwrap.fill(report.causes[0].text, 100), "    "))
+        print(textwrap.indent(textwrap.fill(report.causes[0].text, 92), "    "))
 
 # Exercises. The answers are in ANSWERS.md.
 # 1. Line 66: write `g = dy`. What does check say of `right`?

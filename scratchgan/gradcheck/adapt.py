@@ -1,16 +1,25 @@
-"""Bring code to be checked into one form, whatever its own: start(*args) -> y, tape; finish(dy, tape) -> gradients."""
+"""Bring code to be checked into one form, whatever its own: start(*args) -> y, tape; finish(dy, tape) -> gradients.
 
+One trial, on copies, finds out how the code is called, which of its arrays have a gradient, and where that is.
+"""
+
+import copy
+import dis
 import inspect
-import subprocess
-import tempfile
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import numpy
 
-from scratchgan.gradcheck.arrays import to_host
-from scratchgan.gradcheck.objects import of_object
-from scratchgan.gradcheck.plain import Subject
-from scratchgan.gradcheck.protocol import of_layer
+from scratchgan.gradcheck.arrays import is_array, refuse, same, shape, to_host, to_kind_of
+from scratchgan.gradcheck.calls import called, kept, outputs, parameters, parts, ways
+from scratchgan.gradcheck.copies import bound, on_copies, uncopied
+from scratchgan.gradcheck.gradients import TARGETS, fitting, locate, slots_of
+from scratchgan.gradcheck.objects import follow, is_numbers, joined, members, name_of, parted, walk, write
+from scratchgan.gradcheck.protocol import of_layer, remarked
+
+NUDGE = 2.0**-20  # by which parameters are moved, to see whether they last
+CLEARING = ("zero_grad", "zero_grads", "zero_gradients", "clear_grads", "cleargrads", "reset_grads")
 
 
 def subject_of(forward, backward, args, names):
@@ -19,18 +28,23 @@ def subject_of(forward, backward, args, names):
         backward, args = None, backward  # check(layer, x)
     if args is None:
         raise TypeError("check(forward, backward, args) or check(layer, x): there are no arguments to check at")
+    if isinstance(forward, type):
+        raise TypeError(f"{forward.__name__} is a class: give an object of it, as in {forward.__name__}(...)")
     args = tuple(args) if isinstance(args, list | tuple) else (args,)
-    if hasattr(forward, "forward") and hasattr(forward, "backward"):
-        is_layer = hasattr(forward, "named_params")
-        subject, parameters = of_layer(forward, len(args)) if is_layer else of_object(forward, args)
-        names = tuple(names or input_names(len(args)))
-        args, names = args + tuple(parameters.values()), names + tuple(parameters)
-    else:
-        subject = of_functions(forward, backward, args)
-        names = tuple(names or parameter_names(forward, len(args)))
+    args = tuple(numpy.array(a) if is_numbers(a) else a for a in args)
+    is_layer = hasattr(forward, "named_params") and hasattr(forward, "backward")
+    owner, forward, backward = (None, forward, backward) if is_layer else methods(forward, backward)
+    names = tuple(names or argument_names(owner, None if is_layer else forward, len(args)))
     if len(names) != len(args):
         raise TypeError(f"{len(names)} names, {names}, for {len(args)} arguments")
-    return subject, args, names
+    for path, leaf in walk(dict(zip(names, args, strict=True))):
+        refuse(leaf, name_of(path))
+    if is_layer:
+        subject, held = of_layer(forward, len(args))
+        return remarked(subject, forward, args + tuple(held.values())), args + tuple(held.values()), (*names, *held)
+    code = Code(owner, forward, backward, dict(zip(names, args, strict=True)))
+    code.learn()
+    return code.subject(), tuple(s.value for s in code.slots), tuple(s.name for s in code.slots)
 
 
 def input_names(count):
@@ -38,111 +52,203 @@ def input_names(count):
     return ("x", *[f"x{i}" for i in range(2, count + 1)])
 
 
-def of_functions(forward, backward, args):
-    """Adapt forward -> y, backward(dy, *args); forward -> (y, cache), backward(dy, cache); loss, grad(*args).
-
-    Without a backward, forward returns (value, gradients...), as the functions of scratchgan.losses do.
-    """
-    result = forward(*args)
-    caches, y = isinstance(result, tuple), result[0] if isinstance(result, tuple) else result
-    if backward is None and not caches:
-        raise TypeError("there is no backward, and forward does not return (value, gradients...)")
-    if backward is not None and caches and len(result) != 2:
-        raise TypeError(f"forward returned {len(result)} things, wanted y, or (y, cache)")
-    upstream = caches or numpy.size(to_host(y)) != 1 or not is_gradient(backward, args)
-
-    def start(*args):
-        result = forward(*args)
-        return (result[0], result[1:]) if caches else (result, args)
-
-    def finish(dy, tape):
-        if backward is None:
-            return tape
-        return backward(dy, *tape) if upstream else backward(*tape)
-
-    subject = Subject(start, finish, lambda: subject, upstream and backward is not None)
-    return subject
+def argument_names(owner, forward, count):
+    """Return the names of a forward's first arguments, x, x2, x3 where they are not known; an object's first is x."""
+    _, named, _, keywords = parameters(getattr(owner, forward) if isinstance(forward, str) else forward)
+    named = [*named, *keywords][:count]
+    if len(named) < count:
+        return input_names(count)
+    return named if owner is None else ("x", *named[1:])
 
 
-def is_gradient(function, args):
-    """Whether a function takes the arguments alone, and no dy: the gradient of a loss."""
-    parameters = positional(function)
-    if parameters is not None:
-        return sum(p.default is p.empty for p in parameters) == len(args)
-    try:  # it takes any number
-        gradients = function(*args)
-    except Exception:  # the code under test may refuse in any way
-        return False
-    gradients = gradients if isinstance(gradients, tuple | list) else (gradients,)
-    return [numpy.shape(g) for g in gradients] == [numpy.shape(a) for a in args]
+def methods(forward, backward):
+    """Return (owner, forward, backward): an object and the names of its methods, or None and two functions."""
+    if hasattr(forward, "backward") and backward is None:
+        for name in ("forward", "__call__"):
+            if callable(getattr(forward, name, None)):
+                return forward, name, "backward"
+    if inspect.ismethod(forward) and (backward is None or getattr(backward, "__self__", None) is forward.__self__):
+        return forward.__self__, forward.__name__, backward and backward.__name__
+    if not callable(forward) or not (backward is None or callable(backward)):
+        text = f"cannot check a {type(forward).__name__}: it has no forward and backward"
+        raise TypeError(f"{text}. Give two functions or methods of yours, check(net.loss, net.gradient, x)")
+    return None, forward, backward
 
 
-def positional(function):
-    """Return the parameters that a function takes by position; None if that cannot be known, or is any number."""
-    try:
-        parameters = list(inspect.signature(function).parameters.values())
-    except (TypeError, ValueError):
-        return None
-    if any(p.kind == p.VAR_POSITIONAL for p in parameters):
-        return None
-    return [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+def outside(forward):
+    """Return {name: value} of what a function reads besides its arguments; of a method, its object."""
+    found = dict(getattr(forward, "keywords", None) or {})  # of functools.partial
+    function = getattr(forward, "func", forward)
+    holder = getattr(function, "__self__", function)
+    if members(holder) is not None:
+        found[type(holder).__name__] = holder
+    with suppress(TypeError, ValueError):
+        every, steps = inspect.getclosurevars(function), dis.get_instructions(function)
+        read = [step.argval for step in steps if step.opname in ("LOAD_GLOBAL", "LOAD_DEREF")]
+        found |= {n: value for n, value in {**every.globals, **every.nonlocals}.items() if n in read}
+    return found
 
 
-def parameter_names(function, count):
-    """Return the names of a function's first arguments; where they cannot be known, x0, x1, ..."""
-    named = [p.name for p in positional(function) or []]
-    return named[:count] if len(named) >= count else [f"x{i}" for i in range(count)]
+class Code:
+    """Two functions, or an object and the names of its methods, and what a trial has taught about them.
 
-
-def torch_module(module, *inputs):
-    """Return (forward, backward, args, names) of a PyTorch module, for `check`: inputs, then its parameters.
-
-    Its autograd, or the backward of an autograd.Function inside, is what is checked.
-    """
-    import torch
-
-    parameters = dict(module.named_parameters())
-
-    def tensors(args, grad):
-        made = [torch.from_numpy(numpy.array(a)) for a in args]
-        made = [t.requires_grad_(grad) if t.is_floating_point() else t for t in made]
-        values = dict(zip(parameters, made[len(inputs) :], strict=True))
-        return made, torch.func.functional_call(module, values, tuple(made[: len(inputs)]))
-
-    def forward(*args):
-        with torch.no_grad():
-            return tensors(args, False)[1].numpy()
-
-    def backward(dy, *args):
-        made, y = tensors(args, True)
-        y.backward(torch.from_numpy(numpy.array(dy)).to(y.dtype))
-        return tuple(None if t.grad is None else t.grad.numpy() for t in made)
-
-    args = [t.detach().cpu().numpy() for t in (*inputs, *parameters.values())]
-    return forward, backward, args, [*(f"x{i}" for i in range(len(inputs))), *parameters]
-
-
-def program(command, names):
-    """Return (forward, backward) of a program that is run as `command in.npz out.npz`.
-
-    It reads the arguments by these names, and dy where gradients are wanted; it writes y, or dx for an argument x.
+    slots: the arrays that the code is started with, in order; where: {name: paths of the gradient}; way: how backward
+    is called; dys: with how many upstream gradients; base: the object, with what it builds at its first call; shared:
+    names of arrays that could not be copied; forgotten: of arguments whose gradient backward should have returned.
     """
 
-    def run(arrays):
-        with tempfile.TemporaryDirectory() as folder:
-            given, result = Path(folder, "in.npz"), Path(folder, "out.npz")
-            numpy.savez(given, **arrays)
-            done = subprocess.run([*command, str(given), str(result)], capture_output=True, text=True)
-            if done.returncode or not result.exists():
-                raise RuntimeError(f"{command[0]} ended with {done.returncode}: {done.stderr.strip()[-500:]}")
-            with numpy.load(result) as archive:
-                return {name: archive[name] for name in archive.files}
+    def __init__(self, owner, forward, backward, args):
+        self.owner, self.forward, self.backward, self.args = owner, forward, backward, args
+        self.slots, self.where, self.way, self.dys = [], {}, (), 1
+        self.notes, self.shared, self.forgotten = [], [], []
+        *_, self.most, self.keywords = parameters(self.method(owner, forward))
+        self.adopt(owner)
+        read = {} if owner is not None else outside(forward)
+        self.remembers = any(members(value) is not None for value in read.values())  # it may keep things there
+        self.note(slots_of({"self": read}), "forward reads it, and does not take it")
 
-    def forward(*args):
-        return run(dict(zip(names, args, strict=True)))["y"]
+    def adopt(self, base):
+        """Take an object for the one that is copied."""
+        self.base, self.memo = base, uncopied([base, self.args], {id(base): base} if bound(base) else {})
 
-    def backward(dy, *args):
-        gradients = run({**dict(zip(names, args, strict=True)), "dy": dy})
-        return tuple(gradients.get(f"d{name}") for name in names)
+    def note(self, slots, reason):
+        """Say what is not checked, if there is anything."""
+        self.notes += [f"not checked: {', '.join(slot.name for slot in slots)} ({reason})"] if slots else []
 
-    return forward, backward
+    # ---- running ----
+
+    def subject(self):
+        """Return the Subject."""
+        outlives = "rest" in self.way or self.backward is None or (self.owner is None and not self.remembers)
+        about = dict(upstream="dy" in self.way, interleaves=outlives, notes=tuple(self.notes))
+        if self.forgotten:
+            count = f"{len(self.where)} gradients for {len(self.args)} arguments {', '.join(self.args)}"
+            about["manners"] = lambda tape, dy: [f"backward returns {count}"]
+        functions = lambda take: (lambda *args: self.start(take(), args), self.finish)
+        return on_copies(self.take, functions, inputs=sum(not slot.owned for slot in self.slots), **about)
+
+    def take(self):
+        """Return a copy of the object; the object itself if it cannot be copied."""
+        return copy.deepcopy(self.base, dict(self.memo))
+
+    def method(self, own, which):
+        return getattr(own, which) if isinstance(which, str) else which
+
+    def start(self, own, values=()):
+        """Return y and a tape: all that there was, and all that forward returned."""
+        root = {"args": copy.deepcopy(self.args, dict(self.memo)), "self": own}
+        with self.holding(root, values):
+            forward, given = self.method(own, self.forward), tuple(root["args"].values())
+            result = parts(called(forward, given, self.keywords, self.most), own)
+        ys = result[: self.dys]
+        return joined(ys, ys) if self.dys > 1 else ys[0], (root, values, result)
+
+    def finish(self, dy, tape):
+        """Return the gradients in the order of the slots; None where there is none."""
+        found = {"self": tape[0]["self"], "returned": self.pull(dy, tape, self.way)}
+        gradients = [[follow(found, path) for path in self.where.get(slot.name, ())] for slot in self.slots]
+        return tuple(sum(g[1:], g[0]) if g else None for g in gradients)
+
+    def pull(self, dy, tape, way):
+        """Return what a backward, or what forward returned in its place, returns."""
+        (root, values, result), own = tape, tape[0]["self"]
+        ys, rest, given = result[: self.dys], result[self.dys :], tuple(root["args"].values())
+        backward = self.method(own, self.backward or result[-1])
+        if not callable(backward):
+            return rest if len(rest) > 1 else rest[0]
+        groups = dict(enumerate((value,) for value in given))
+        groups |= {"dy": parted(dy, ys) if self.dys > 1 else (dy,), "rest": rest, "args": given, "y": ys}
+        groups["kept"] = [y for y in kept(own) if shape(y) == shape(given[0])][:1] if "kept" in way else ()
+        with self.holding(root, values):
+            for name in CLEARING:
+                getattr(own, name, lambda: None)()
+            returned = backward(*[value for group in way for value in groups[group]])
+            return list(returned) if isinstance(returned, Iterator) else returned
+
+    @contextmanager
+    def holding(self, root, values):
+        """Write values into the slots; an object that could not be copied gets its own back."""
+        before = []
+        for slot, value in zip(self.slots, values, strict=False):
+            if slot.name in self.shared:
+                if value.dtype != slot.value.dtype:
+                    raise TypeError(f"{slot.name} is {slot.value.dtype}, and takes no {value.dtype}")
+                before.append((slot.paths, numpy.array(slot.value)))
+            write(root, slot.paths, value, share=slot.owned)
+        try:
+            yield
+        finally:
+            for paths, value in before:
+                write(root, paths, value)
+
+    # ---- learning ----
+
+    def learn(self):
+        """Find out how the code is called, and what has a gradient, by calling it; decide what it is started with."""
+        original, own = {"self": self.owner}, self.take()
+        first, result = {path for path, _ in walk(original)}, self.start(own)[1][2]
+        if self.backward is None and len(result) == 1:
+            raise TypeError("there is no backward, and forward does not return (value, gradients...) or (y, closure)")
+        self.adopt(own)
+        slots = slots_of({"args": self.args, "self": own})
+        given, owned = [s for s in slots if not s.owned], [s for s in slots if s.owned]
+        self.shared = [s.name for s in owned if is_array(s.value) and s.value is follow(original, s.paths[0])]
+        lasting = self.lasting(owned) if owned else []
+        if all(first & set(slot.paths) for slot in lasting):
+            self.adopt(self.owner)  # no parts were built at this first call
+        returned = self.attempt(result, given + lasting)
+        lacking = [s for s in slots if s.name not in self.where]
+        seen = [a for a in (*self.args.values(), result[0]) if is_array(a)]
+        others = [s for s in lacking if first & set(s.paths) and not any(same(s.value, a) for a in seen)]
+        self.note(others, "arrays of the object without a gradient")
+        numbers = [s for s in lacking if isinstance(s.value, float) and not s.owned]
+        self.note(numbers, "a Python float, of which backward returns no gradient")
+        self.slots = [s for s in given + lasting if s not in lacking or (is_array(s.value) and not s.owned)]
+        if any(slot.name in self.shared for slot in self.slots):
+            self.notes.append("the object could not be copied: it was called itself, and has its parameters back")
+        floats = [s for s in lacking if is_array(s.value, "f") and s in given]
+        if self.owner is None and type(returned) is tuple:
+            self.forgotten = [s for s in floats if s.name in self.args and s.name not in TARGETS]
+        elif floats and not self.where:
+            raise TypeError("there is nothing to check: backward returned no gradient of an array of floats")
+
+    def lasting(self, slots):
+        """Return the Slots of an object that a forward leaves as they are: not what it keeps for the backward."""
+        own, marks = self.take(), [slot.value * (1 + NUDGE) + NUDGE for slot in slots]
+        self.slots = slots
+        with self.holding({"self": own}, marks):
+            self.slots = []
+            with suppress(Exception):  # a forward may refuse to be called twice
+                self.start(own)
+            pairs = zip(slots, marks, strict=True)
+            return [slot for slot, mark in pairs if same(follow({"self": own}, slot.paths[0]), mark)]
+
+    def attempt(self, result, slots):
+        """Call backward in one way after the other until its gradients fit; return what it returned."""
+        backward, tried, failures = self.method(self.base, self.backward or result[-1]), [], []
+        taken = parameters(backward) if callable(backward) else None
+        self.dys = outputs(result, taken[0]) if taken else 1
+        _, named, _, keywords = parameters(self.method(self.base, self.forward))
+        about = list(self.args.values()), [*named, *keywords][: len(self.args)], self.owner or not self.backward
+        for way in ways(taken, result, self.dys, *about) if taken else [()]:
+            own = self.take()
+            y, tape = self.start(own)
+            before = {path: numpy.array(to_host(leaf)) for path, leaf in walk({"self": own}) if is_array(leaf)}
+            dy = numpy.random.default_rng(1).standard_normal(shape(y)) if "dy" in way else numpy.ones(shape(y))
+            try:
+                returned = self.pull(to_kind_of(y)(dy.astype(getattr(y, "dtype", float))), tape, way)
+            except Exception as error:  # the code under test may raise anything
+                failures.append(error)
+                continue
+            root = {"self": own, "returned": returned}
+            where = locate(slots, root, before)
+            tried.append((way, where, returned))
+            if where and fitting((s.value, follow(root, where[s.name][0])) for s in slots if s.name in where):
+                tried = tried[-1:]
+                break
+        if not tried:
+            raise failures[0]
+        self.way, self.where, returned = tried[0]
+        if self.way == () and taken and taken[1]:
+            self.notes.append("dy is 1: what backward does with another one is not checked")
+        return returned

@@ -1,13 +1,51 @@
-"""Arrays of any kind as NumPy's, tuples of arrays as one vector, and whether two arrays differ."""
+"""Arrays of any kind as NumPy's, which arrays are refused, and whether two arrays differ."""
 
 import sys
 
 import numpy
 
+FOREIGN = {
+    "torch": "x.detach().cpu().numpy()", "tensorflow": "x.numpy()", "jax": "numpy.asarray(x)",
+    "jaxlib": "numpy.asarray(x)", "pandas": "x.to_numpy()", "polars": "x.to_numpy()", "xarray": "x.to_numpy()",
+    "scipy": "x.toarray()", "sparse": "x.todense()", "mxnet": "x.asnumpy()",
+}  # fmt: skip
+
+
+def foreign(x):
+    """Return what to do with an array that is not NumPy's or CuPy's, or holds no numbers; None for any other thing."""
+    if isinstance(x, numpy.ma.MaskedArray):
+        return "give x.filled(0), and its mask as an argument of its own"
+    if isinstance(x, numpy.matrix):
+        return "its * is no product of entries: give numpy.asarray(x)"
+    if isinstance(x, numpy.ndarray):
+        return None if x.dtype.kind in "fciub" else f"it holds {x.dtype.name}s: give numbers"
+    library = type(x).__module__.split(".")[0]
+    known = library in FOREIGN and hasattr(x, "shape")
+    unknown = hasattr(x, "__array__") and not hasattr(x, "get") and not isinstance(x, numpy.generic | type)
+    return f"give {FOREIGN.get(library, 'numpy.asarray(x)')}" if known or unknown else None
+
+
+def refuse(x, what):
+    """Raise TypeError for an array that is not NumPy's or CuPy's; what: how to call it."""
+    if advice := foreign(x):
+        kind = f"{type(x).__module__.split('.')[0]}.{type(x).__name__}"
+        raise TypeError(f"{what} is a {kind}, and the checker takes arrays of NumPy or CuPy: {advice}")
+
+
+def is_array(x, kinds="fciub"):
+    """Whether something is an array of NumPy or CuPy, of one of these kinds of numbers."""
+    likely = isinstance(x, numpy.ndarray) or all(hasattr(x, name) for name in ("get", "dtype", "shape", "ravel"))
+    return likely and foreign(x) is None and x.dtype.kind in kinds
+
 
 def to_host(x):
     """Return an array of any kind as NumPy's; from a GPU, copied."""
     return x.get() if hasattr(x, "get") and not isinstance(x, numpy.ndarray | dict) else numpy.asarray(x)
+
+
+def shape(x):
+    """Return the shape of an array of any kind, of a number, or of a list of numbers."""
+    return tuple(x.shape) if hasattr(x, "shape") else numpy.shape(x)
 
 
 def to_kind_of(example):
@@ -21,44 +59,9 @@ def to_kind_of(example):
     return xp.asarray
 
 
-def joined(parts, like):
-    """Return a tuple of arrays, nested or not, as one vector; a single array as it is.
-
-    like: the tuple whose floating-point arrays count. What is None in `parts` is zeros there.
-    """
-    if not isinstance(like, tuple):
-        return parts
-    from scratchgan import xp
-
-    pairs = list(floating(parts, like))
-    return xp.concatenate([xp.zeros(a.size, dtype=a.dtype) if part is None else part.ravel() for part, a in pairs])
-
-
-def floating(parts, like):
-    """Yield (part, array) for every floating-point array of a nested tuple."""
-    if isinstance(like, tuple):
-        for part, inner in zip((None,) * len(like) if parts is None else parts, like, strict=True):
-            yield from floating(part, inner)
-    elif like is not None and like.dtype.kind in "fc":
-        yield parts, like
-
-
-def parted(vector, like):
-    """Return a vector cut into arrays, with None for what is no floating-point array: undoes `joined`."""
-    if not isinstance(like, tuple):
-        return vector
-    start = 0
-
-    def cut(like):
-        nonlocal start
-        if isinstance(like, tuple):
-            return tuple(map(cut, like))
-        if like is None or like.dtype.kind not in "fc":
-            return None
-        start += like.size
-        return vector[start - like.size : start].reshape(like.shape)
-
-    return cut(like)
+def same(a, b):
+    """Whether two arrays or numbers are equal."""
+    return numpy.array_equal(to_host(a), to_host(b))
 
 
 def differs(a, b):

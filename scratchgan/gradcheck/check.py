@@ -9,33 +9,31 @@ from scratchgan.gradcheck.verdict import examine
 
 
 def check(
-    forward, backward=None, args=None, *, names=None, only=None, seed=0, kinks="skip", directions=None, like=None
+    forward, backward=None, args=None, *, names=None, only=None, seed=0, kinks="skip", directions=None
 ):  # fmt: skip
     """Compare gradients written by hand with numeric ones; return a `Report`. There is no tolerance to choose.
 
     check(forward, backward, args): y = forward(*args) with backward(dy, *args), or y, cache = forward(*args) with
     backward(dy, cache), or for a scalar y also backward(*args); backward returns a gradient for each argument.
-    With backward=None, forward returns (value, gradients...). check(layer, x): a layer of scratchgan, or an object
-    with forward, backward and parameters, at the input x; the parameters are checked too. With a tuple of arrays for
-    x, such as (x, labels), a layer of scratchgan is called with that tuple.
+    With backward=None, forward returns (value, gradients...). check(layer, x): an object with forward, backward and
+    parameters, which are checked too, at x, an array or a tuple of them.
 
     args: an array or a tuple of them. Arrays of integers are passed on but not differentiated by.
     names: the arguments' names, for the report; only: the names of the arguments to check.
     seed: for the upstream gradient dy = dL/dy, which is random: with dy = 1, much goes unnoticed.
     kinks: what to do where the slopes of the two sides differ: "skip" such entries, "report" as a
     finding a gradient that is not between the slopes, or "fail": call such a gradient wrong.
-    directions: for large arguments, on how many random directions a gradient is projected; None
-    checks every entry. like: the kind of layer, such as "conv2d", for the search for the cause.
+    directions: for large arguments, on how many random directions a gradient is projected; None checks every entry.
     """
     if kinks not in ("skip", "report", "fail"):
         raise ValueError(f"kinks is {kinks!r}, wanted 'skip', 'report' or 'fail'")
     subject, args, names = subject_of(forward, backward, args, names)
-    return examine(subject, args, names, only, seed, kinks, directions, like)
+    return examine(subject, args, names, only, seed, kinks, directions)
 
 
 def check_second(
     backward, double_backward=None, args=None, *,
-    names=None, only=None, seed=0, kinks="skip", directions=None, like=None
+    names=None, only=None, seed=0, kinks="skip", directions=None
 ):  # fmt: skip
     """Check second order: double_backward is the derivative of the map (dy, x, w) -> dx that backward computes.
 
@@ -56,7 +54,7 @@ def check_second(
         names = names or ("dy", "x", *[f"w{i}" for i in range(1, len(args) - 1)])[: len(args)]
         subject, args, names = subject_of(lambda *args: first(backward(*args)), double_backward, args, names)
         subject.second_order = subject.none_is_zero = True
-    return examine(subject, args, names, only, seed, kinks, directions, like)
+    return examine(subject, args, names, only, seed, kinks, directions)
 
 
 def first(result):

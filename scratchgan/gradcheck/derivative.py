@@ -9,8 +9,7 @@ from typing import NamedTuple
 
 import numpy
 
-EPSILON = 2.0**-52
-COLUMNS = 6  # of the scheme, for steps that halve: more only amplify rounding
+from scratchgan.gradcheck import constants as c
 
 
 def complex_step(f, x, v):
@@ -24,19 +23,13 @@ def complex_step(f, x, v):
 
 def analytic(f, x, v):
     """Return `complex_step`; None where f takes no complex numbers, or throws their imaginary parts away."""
-
-    def complex_only(z):
-        y = f(z)
-        if y.dtype.kind != "c":
-            raise TypeError("the imaginary part is lost")
-        return y
-
     try:
         with numpy.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("error")
-            return complex_step(complex_only, x, v)
+            y = numpy.asarray(f(x + 1e-20j * v))
     except Exception:  # whatever the code under test raises, it only means: no complex step
         return None
+    return y.imag / 1e-20 if y.dtype.kind == "c" else None
 
 
 def ridders(f, x, v, *, step=0.1, shrink=1.4, rows=12):
@@ -44,7 +37,7 @@ def ridders(f, x, v, *, step=0.1, shrink=1.4, rows=12):
 
     Central differences at steps that shrink are extrapolated to step 0 (Ridders 1982).
     """
-    scheme = Extrapolation(shrink, rows)
+    scheme = Extrapolation(shrink, 2, rows)
     for row in range(rows):
         h = step / shrink**row
         scheme.add((numpy.asarray(f(x + h * v)) - numpy.asarray(f(x - h * v))) / (2 * h))
@@ -54,231 +47,219 @@ def ridders(f, x, v, *, step=0.1, shrink=1.4, rows=12):
 class Extrapolation:
     """Differences at steps that shrink, extrapolated to step 0 by Neville's scheme.
 
-    `value` is, for each element, the entry of the scheme that agrees best with its two neighbours. `error` is by how
-    much they differ, and `doubt`: what rounding noise makes of the difference that the entry stands on.
+    order: of the differences' error, 2 for central ones. `value` is, for each element, the entry of the scheme that
+    agrees best with its two neighbours, `error` by how much they differ, `about` what the caller knew of its step.
     """
 
-    def __init__(self, shrink, columns):
-        self.shrink, self.columns, self.row = shrink, columns, []
+    def __init__(self, shrink, order, columns):
+        self.shrink, self.order, self.columns, self.row = shrink, order, columns, []
 
-    def add(self, difference, doubt=0.0):
-        """Take in the difference at the next step."""
+    def add(self, difference, doubt=0.0, about=None):
+        """Take in the difference at the next step, and what rounding noise makes of it."""
         if not self.row:
-            self.value, self.error, self.doubt = difference, numpy.full(numpy.shape(difference), numpy.inf), numpy.inf
+            self.value, self.error, self.about = difference, numpy.full(numpy.shape(difference), numpy.inf), about
         new = [difference]
         for column, left in enumerate(self.row[: self.columns], 1):
-            new.append(new[-1] + (new[-1] - left) / (self.shrink ** (2 * column) - 1))
+            new.append(new[-1] + (new[-1] - left) / (self.shrink ** (self.order * column) - 1))
             error = numpy.maximum(abs(new[-1] - new[-2]), abs(new[-1] - left)) + doubt
             better = error < self.error  # a NaN is never better
             self.value = numpy.where(better, new[-1], self.value)
             self.error = numpy.where(better, error, self.error)
-            self.doubt = numpy.where(better, doubt, self.doubt)
+            self.about = about if numpy.any(better) else self.about
         self.row = new
-
-
-# ---- slopes ----------------------------------------------------------------------------------------------
 
 
 class Slope(NamedTuple):
     """The derivative of a number in one direction, and what is known about it."""
 
-    value: float
-    error: float  # of `value`, estimated
-    rough: float  # the part of this error that f's rounding noise makes
-    size: float  # the sum of the absolute values of the terms of `value`
-    kink: bool  # the slopes of the two sides differ, or there is a jump
-    left: float
-    right: float
-    least: float  # the least and the greatest slope that a choice of sides, for each output, can give
-    most: float
+    value: float = numpy.nan
+    error: float = numpy.inf  # of `value`, estimated
+    rough: float = 0.0  # the part of this error that f's rounding noise makes
+    terms: float = numpy.nan  # the sum of the absolute values of the terms of `value`
+    exact: float = numpy.nan  # a complex step's value
+    bend: float = 0.0  # by how much the slopes of the two sides differ, extrapolated from the last two steps
+    kink: bool = False  # the slopes of the two sides differ, or there is a jump
+    left: float = numpy.nan
+    right: float = numpy.nan
+    least: float = numpy.nan  # the least and the greatest slope that a choice of sides, for each output, can give
+    most: float = numpy.nan
+
+    def doubtful(self):
+        """Whether other steps may do better: not where noise alone makes the error."""
+        good = max(c.CLOSE * max(abs(self.value), self.terms), c.STANDS * self.rough)
+        return self.kink or not self.error <= good < numpy.inf
+
+    def relative(self):
+        """Return the error by the size of the terms: a slope over too long a step is small, and so is its error."""
+        known = self.error < numpy.inf
+        return self.error / max(self.terms, abs(self.value), c.LEAST) if known else numpy.inf
 
 
-class Slopes:
-    """Slopes for every entry of an array: `value`, `error`, ... are arrays of its shape."""
-
-    def __init__(self, slopes, shape):
-        for name, values in zip(Slope._fields, zip(*slopes, strict=True), strict=True):
-            setattr(self, name, numpy.array(values).reshape(shape))
-
-    def put(self, index, slope):
-        """Take over a Slope for one entry."""
-        for name, value in slope._asdict().items():
-            getattr(self, name)[index] = value
+def table(slopes, shape):
+    """Return Slopes as a record array: `value`, `error`, ... are arrays of this shape."""
+    kinds = list(Slope.__annotations__.items())
+    return numpy.array([tuple(slope) for slope in slopes], kinds).reshape(shape).view(numpy.recarray)
 
 
-def extrapolate(at, y, dy, noise, step, rows, active, early=True):
-    """Return the Slope of <dy, at(h)> at h = 0 by Ridders' method, where at(0) = y.
+def kinked(bends, noises, terms):
+    """Whether there is a kink or a jump, by how the slopes of the two sides differ with ever smaller steps.
 
-    The steps halve. An estimate's doubt is what f's rounding noise makes of a difference at its step, in all elements
-    that some step has changed: `active`, which is written to. early: whether to stop once the estimate is good.
+    The slopes at a step h differ by the bend, b + a h + ...: twice a bend, less the bend before, is b, but for h^2. At
+    a kink, b stays the same, above the noise; a jump's bends grow. Where they shrink again, the kink was further away.
     """
-    scheme, kinks, weight = Extrapolation(2.0, COLUMNS), Kinks(), numpy.abs(dy)
-    for row in range(rows):
-        h = step * 2.0**-row
-        upper, lower = at(h) - y, y - at(-h)  # what a step to the right adds, and one to the left takes away
-        active |= (upper != 0) | (lower != 0)
-        doubt = float(numpy.sum((weight * noise)[active])) / h
-        scheme.add(float(numpy.sum(dy * (upper + lower))) / (2 * h), 2 * doubt)
-        size = float(numpy.sum(weight * numpy.abs(upper + lower))) / (2 * h)
-        bend = kinks.see(float(numpy.sum(weight * numpy.abs(upper - lower))) / h, doubt, size)
-        converged = row and scheme.error <= max(6 * doubt, 1e-8 * abs(scheme.value))
-        if early and converged and (row > 2 or bend <= 30 * doubt):
-            break
-    sides = [float(numpy.sum(part)) / h for part in (dy * lower, dy * upper)]
-    bounds = [float(numpy.sum(pick(dy * lower, dy * upper))) / h for pick in (numpy.minimum, numpy.maximum)]
-    best = float(scheme.value), float(scheme.error), float(scheme.doubt)
-    return Slope(*best, size, kinks.kink > 0, *sides, *bounds)
-
-
-class Kinks:
-    """By how much the slopes of the two sides differ, seen with ever smaller steps.
-
-    The slopes at a step h differ by the bend, b + a h + ...: b is 0 unless there is a kink. Twice a
-    bend, less the bend before, is b, but for h^2. At a kink, b stays the same from step to step,
-    and above the noise. A jump's bends grow.
-    """
-
-    def __init__(self):
-        self.bend = self.before = self.intercept = numpy.nan  # comparisons with NaN are false
-        self.kink = 0.0
-
-    def see(self, bend, doubt, size):
-        """Take the bend at half the step before into account; return it."""
-        intercept = 2 * bend - self.bend
-        steady = abs(intercept - self.intercept) < 0.3 * intercept
-        grows = bend > 1.6 * self.bend and self.bend > 1.6 * self.before
-        if (steady or grows) and intercept > 30 * doubt + 1e-9 * size:
-            self.kink = intercept
-        if bend + 30 * doubt < 0.3 * self.kink:  # it was further away
-            self.kink = 0.0
-        self.bend, self.before, self.intercept = bend, self.bend, intercept
-        return bend
+    kink = before = last = old = numpy.nan  # comparisons with NaN are false
+    for bend, noise in zip(bends, noises, strict=True):
+        intercept = 2 * bend - last
+        steady = abs(intercept - old) < c.STEADY * intercept
+        grows = bend > c.GROWS * last and last > c.GROWS * before
+        if (steady or grows) and intercept > c.NOISE * noise + c.BEND * terms:
+            kink = intercept
+        if bend + c.NOISE * noise < c.STEADY * kink:
+            kink = numpy.nan
+        before, last, old = last, bend, intercept
+    return kink > 0
 
 
 class Probe:
-    """The numeric gradient of <dy, f(x)> with respect to x: `everywhere`, at one entry `again`, or `along` a direction.
+    """The numeric gradient of <dy, f(x)> with respect to x, along one direction v of x after the other.
 
-    f: a function of one float64 array; y = f(x); noise: the size of y's rounding errors.
+    f: a function of one float64 array, which gives NaN where it fails; y = f(x); noise: the size of y's rounding
+    errors. A direction is an array like x: 1 for one entry and 0 elsewhere, or elements of size 1.
     """
 
     def __init__(self, f, x, y, dy, noise):
         self.f, self.x, self.y, self.dy, self.noise = f, x, y, dy, noise
+        self.weight, self.unsure, self.takes_complex = numpy.abs(dy), numpy.abs(dy) * noise, True
+        rounding = self.unsure.sum() / max((self.weight * numpy.abs(y)).sum(), c.LEAST)
+        self.rounding = c.COMPLEX * (c.EPSILON + rounding)  # of a complex step, relative to its terms
         self.scale = typical_scale(x)
-        # Few bits, so that x + step is exact, and no power of 2: f may repeat itself after one, and would look flat.
-        self.step = 848317 / 2**20 * 2.0 ** numpy.round(numpy.log2(self.scale) - 3)
+        self.step = c.STEP * 2.0 ** numpy.round(numpy.log2(self.scale))
 
-    def at(self, index):
-        """Return the function of h that is f with one entry of x moved by h."""
+    def slope(self, v, start, rows, active=None, early=True, side=0):
+        """Return the Slope of <dy, f(x + h v)> at h = 0 by Ridders' method.
 
-        def moved(h):
-            x = self.x.copy()
-            x[index] += h
-            return self.f(x)
-
-        return moved
-
-    def slope(self, at, steps, rows, active, early=True):
-        """Return the Slope of a function of h, with steps of this many times `step`, halved."""
-        return extrapolate(at, self.y, self.dy, self.noise, steps * self.step, rows, active, early)
-
-    def unmoved(self):
-        return numpy.zeros(self.y.shape, dtype=bool)
-
-    def everywhere(self):
-        """Return the Slopes of all entries."""
-        return Slopes([self.first_look(self.at(index)) for index in numpy.ndindex(*self.x.shape)], self.x.shape)
-
-    def first_look(self, at):
-        """Return the Slope of a function of h; where there are doubts, smaller steps are taken as well."""
-        active = self.unmoved()
-        slope = self.slope(at, 1.0, 20, active)
-        if slope.kink or not slope.error <= 1e-7 * max(abs(slope.value), slope.size):
-            closer = self.slope(at, 0.75 * 2.0**-14, 14, active)
-            if closer.error < slope.error or (slope.kink and not closer.kink):
-                return closer
-        return slope
-
-    def again(self, index):
-        """Return two more Slopes of one entry: with steps of other sizes, and very small steps.
-
-        Steps that are no powers of 2 tell a staircase, such as round, from the slope of its climb.
+        The steps halve from start times `step`. An estimate's doubt is what f's rounding noise makes of a difference
+        at its step, in all elements that some step has changed: `active`, which is written to. early: whether to stop
+        once the estimate is good. side: 1 or -1 for differences to this side alone.
         """
-        at, active = self.at(index), self.unmoved()
-        return [self.slope(at, 0.3731, 24, active, False), self.slope(at, 2.0**-24, 8, active, False)]
+        active = numpy.zeros(self.y.shape, dtype=bool) if active is None else active
+        scheme, bends, noises = Extrapolation(2.0, 1 if side else 2, c.COLUMNS), [], []
+        for row in range(rows):
+            h = start * self.step * 2.0**-row
+            right = self.f(self.x + h * v) - self.y if side >= 0 else None  # what a step to each side adds
+            left = self.y - self.f(self.x - h * v) if side <= 0 else right
+            right = left if right is None else right
+            both = right + left
+            active |= (right != 0) | (left != 0)
+            noise = self.unsure[active] / h
+            doubt, terms = float(numpy.sqrt(noise @ noise)), float((self.weight * numpy.abs(both)).sum()) / (2 * h)
+            scheme.add(float((self.dy * both).sum()) / (2 * h), 2 * doubt, (2 * doubt, terms))
+            bends.append(float((self.weight * numpy.abs(right - left)).sum()) / h)
+            noises.append(float(noise.sum()))  # dy has random signs, a bend has none
+            converged = row and scheme.error <= max(c.STANDS * doubt, c.GOOD * abs(scheme.value))
+            if early and converged and (row > 2 or bends[-1] <= c.NOISE * noises[-1]):
+                break
+        left, right, bend = self.dy * left, self.dy * right, 2 * bends[-1] - bends[-2]
+        ends = left, right, numpy.minimum(left, right), numpy.maximum(left, right)
+        ends = [float(end.sum()) / h for end in ends]
+        known = float(scheme.value), float(scheme.error), *scheme.about
+        return Slope(*known, numpy.nan, bend, kinked(bends, noises, terms), *ends)
 
-    def along(self, v, steps=1.0):
-        """Return the Slope along a direction v, an array like x whose elements are of size 1."""
-        return self.slope(lambda h: self.f(self.x + h * v), steps, 24, self.unmoved())
+    def look(self, v):
+        """Return the Slope along v: by a complex step that two differences and their bends confirm, or by differences.
 
-    def floor(self):
-        """Return how large a slope may be and yet drown in y's rounding over the typical scale of x."""
-        move = numpy.random.default_rng(0).uniform(0.5, 1, self.x.shape) * self.scale
-        still = (self.f(self.x + move) == self.y) & (self.f(self.x - move) == self.y)
-        drowned = numpy.where(still, self.noise, EPSILON * numpy.abs(self.y))
-        return 2 * float(numpy.sqrt(numpy.sum((self.dy * drowned) ** 2))) / self.scale
-
-    def sharpen(self, slopes, rounding):
-        """Replace values by a complex step's, exact to rounding, if all smooth entries agree.
-
-        Alone, a complex step is silently wrong for abs, conj or real. rounding: the relative size of f's noise.
+        Alone, a complex step is silently wrong for abs, conj or real, and sees no kink. Where differences leave doubts,
+        the steps are smaller, then one-sided. An entry that is very small, but not 0, is also moved by its own size.
         """
-        if (slopes.error <= 1e-11 * slopes.size).all():
-            return
-        exact = numpy.empty(self.x.shape)
-        for index in numpy.ndindex(*self.x.shape):
-            entry = numpy.zeros(self.x.shape)
-            entry[index] = 1
-            slope = analytic(self.f, self.x, entry)
-            if slope is None:
-                return
-            exact[index] = numpy.sum(self.dy * slope)
-        smooth = ~slopes.kink & (slopes.error <= 1e-3 * slopes.size)
-        error = 4 * (EPSILON + rounding) * slopes.size
-        agrees = numpy.abs(exact - slopes.value) <= 10 * slopes.error + error
-        if agrees[smooth].all():
-            better = smooth & (error < slopes.error)
-            slopes.value = numpy.where(better, exact, slopes.value)
-            slopes.error = numpy.where(better, error, slopes.error)
+        active, best, exact = numpy.zeros(self.y.shape, dtype=bool), Slope(), numpy.nan
+        slope = analytic(self.f, self.x, v) if self.takes_complex else None
+        self.takes_complex = slope is not None
+        if self.takes_complex:
+            exact, near = float(numpy.sum(self.dy * slope)), self.slope(v, c.NEAR, 2, active)
+            confirmed = near.error <= c.CLOSE_BY * near.terms and abs(exact - near.value) <= near.error
+            if confirmed and near.bend <= near.error + c.NOISE * near.rough:
+                error = min(near.error, self.rounding * near.terms)
+                return near._replace(value=exact, exact=exact, error=error, rough=0.0)
+        for side in (0, 1, -1):
+            for start in dict.fromkeys((1.0, c.CLOSER, self.reach(v))):
+                if not best.doubtful() or (side and best.error < numpy.inf):
+                    return best
+                slope = self.slope(v, start, c.ROWS if start == 1 else c.CLOSER_ROWS, active, side=side)
+                if slope.relative() < best.relative() or (best.kink and not slope.kink):
+                    best = slope._replace(exact=exact)
+        return best
+
+    def sharpen(self, slopes):
+        """Take complex steps' values where differences are less good, if all that are good enough bear them out."""
+        good = ~slopes.kink & (slopes.error <= c.CONFIRMS * slopes.terms)
+        error = self.rounding * slopes.terms
+        if (abs(slopes.exact - slopes.value) <= c.SAFE * slopes.error + error)[good].all():
+            better = good & (error < slopes.error)
+            slopes.value[better], slopes.error[better] = slopes.exact[better], error[better]
+
+    def again(self, v):
+        """Return two more Slopes, with very small steps, and others that are no powers of 2: round is a staircase."""
+        active, reach = numpy.zeros(self.y.shape, dtype=bool), self.reach(v)
+        sizes = (c.OTHER * reach, c.OTHER_ROWS), (c.TINY * reach, c.TINY_ROWS)
+        return [self.slope(v, start, rows, active, early=False) for start, rows in sizes]
+
+    def reach(self, v):
+        """Return how far v may reach, in typical scales: by the own size of an entry that is very small, but not 0."""
+        own = numpy.max(numpy.abs(self.x[v != 0]), initial=0) / self.scale
+        return own if 0 < own < c.CLOSER else 1.0
 
 
-# ---- helpers ---------------------------------------------------------------------------------------------
+def rms(x):
+    """Return the root of the mean square of the finite numbers in an array."""
+    x = x[numpy.isfinite(x)]
+    return float(numpy.sqrt(numpy.mean(x * x))) if x.size else 0.0
 
 
 def typical_scale(x):
-    """Return how far the numbers in x lie apart; for equal numbers their size; for zeros 1."""
-    largest = numpy.max(numpy.abs(x), initial=0)
-    spread = numpy.std(x) if x.size else 0
-    if not numpy.isfinite(spread) or spread <= 1e-9 * largest:
-        spread = largest
-    return float(spread) if numpy.isfinite(spread) and spread > 0 else 1.0
+    """Return how far the finite numbers in x lie apart; for equal numbers their size; for zeros 1."""
+    x = x[numpy.isfinite(x)]
+    largest, spread = numpy.max(numpy.abs(x), initial=0), numpy.std(x) if x.size else 0
+    spread = spread if c.EQUAL * largest < spread < numpy.inf else largest
+    return float(spread) if spread > 0 else 1.0
 
 
-def rounding_noise(f, args, y):
-    """Return the size of the rounding error of each element of y = f(*args), measured (Moré & Wild 2011, section 3).
+def rounding_noise(f, args, y, inside):
+    """Return the size of the rounding error of each element of y = f(*args), and the dtype that shows in it.
 
-    On nine points a few units in the last place apart, a smooth function's fourth differences are
-    rounding alone: their mean square is 70 times the mean square of the errors. Elements that stay
-    the same on all nine points, as in code that works in float32 inside, are measured on points
-    2^28 times as far apart. The noise is never less than a rounding of y itself.
+    It is measured (Moré & Wild 2011, section 3): on nine points a few units in the last place apart, a smooth
+    function's fourth differences are rounding alone, and their mean square is 70 times the mean square of the errors.
+    Elements that stay the same on all nine points, as in code that works in float32 or float16 inside, are measured
+    on points further apart. The noise is never less than a rounding of y itself, whose own dtype is `inside`.
     """
-    noise, same = fourth_differences(f, args, 2.0**-48)
-    if same.any():
-        coarse, _ = fourth_differences(f, args, 2.0**-20)
-        noise = numpy.where(same, coarse, noise)
-    noise = noise + EPSILON * numpy.abs(y)
-    return numpy.where(numpy.isfinite(noise), noise, numpy.inf)
+    noise, late, first = numpy.zeros(y.shape), numpy.zeros(y.shape, dtype=bool), None
+    for spacing, most in c.SPACINGS:
+        values = nine_points(f, args, spacing)
+        level = 3 * numpy.sqrt(numpy.mean(numpy.diff(values, n=4, axis=0) ** 2, axis=0) / 70)
+        noise = numpy.where(late, noise, numpy.minimum(level, most * numpy.abs(y)) if most else level)
+        late = late | (numpy.ptp(values, axis=0) != 0)
+        first = late if first is None else first
+        if late.all():
+            break
+    noise, total = noise + max(float(numpy.finfo(inside).eps), c.EPSILON) * numpy.abs(y), late.sum()
+    late = late & ~first & (y != 0)
+    relative = numpy.median(noise[late] / numpy.abs(y[late])) if 2 * late.sum() > total else 0.0
+    for dtype in (numpy.float32, numpy.float16):
+        if relative > c.INSIDE * numpy.finfo(dtype).eps > c.INSIDE * numpy.finfo(inside).eps:
+            inside = numpy.dtype(dtype)
+    return numpy.where(numpy.isfinite(noise), noise, numpy.inf), inside
 
 
-def fourth_differences(f, args, spacing):
-    """Return three standard deviations of f's rounding errors, and which elements are equal on all nine points."""
-    rng = numpy.random.default_rng(1)
-    steps = []
-    for x in args:
-        if x.dtype.kind == "f":
-            size = numpy.maximum(numpy.abs(x), 1e-3 * typical_scale(x))
-            steps.append(rng.choice([-1, 1], x.shape) * rng.uniform(0.6, 1, x.shape) * size * spacing)
-        else:
-            steps.append(numpy.zeros_like(x))
-    values = [f(*[x + point * step for x, step in zip(args, steps, strict=True)]) for point in range(-4, 5)]
-    differences = numpy.diff(values, n=4, axis=0)  # (5, *y.shape)
-    return 3 * numpy.sqrt(numpy.mean(differences**2, axis=0) / 70), numpy.ptp(values, axis=0) == 0
+def nine_points(f, args, spacing):
+    """Return f at nine points, around args; if it fails there, to one side of them: towards 0, or away from it."""
+    for side in (0, -1, 1):
+        rng, steps = numpy.random.default_rng(1), []
+        for x in args:
+            signs = side * numpy.sign(x) if side else rng.choice([-1, 1], x.shape)
+            size = numpy.where(x == 0, c.SMALL_ENTRY * typical_scale(x), numpy.abs(x))
+            move = numpy.where(numpy.isfinite(x), size * signs * rng.uniform(0.6, 1, x.shape) * spacing, 0)
+            steps.append(move if x.dtype.kind == "f" else numpy.zeros_like(x))
+        points = range(9) if side else range(-4, 5)
+        values = numpy.array([f(*[x + p * step for x, step in zip(args, steps, strict=True)]) for p in points])
+        if numpy.isfinite(values).all():
+            break
+    return values

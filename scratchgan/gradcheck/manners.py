@@ -1,9 +1,11 @@
 """Run code to be checked on NumPy's arrays, and watch its manners: what can be found besides wrong numbers."""
 
+import re
+
 import numpy
 
+from scratchgan.gradcheck import constants as c
 from scratchgan.gradcheck.arrays import differs, to_host, to_kind_of
-from scratchgan.gradcheck.objects import GRADIENTS
 
 
 class Runner:
@@ -16,6 +18,8 @@ class Runner:
         self.subject, self.names, self.convert = subject, names, [to_kind_of(a) for a in args]
         self.to_device = next((c for a, c in zip(args, self.convert, strict=True) if hasattr(a, "get")), lambda x: x)
         self.args = tuple(numpy.array(to_host(a)) for a in args)
+        for name, a in zip(names, self.args, strict=True):
+            require_real(name, a)
         self.floats = [i for i, a in enumerate(self.args) if a.dtype.kind == "f"]
         if not self.floats:
             raise TypeError("no argument holds floating-point numbers: there is nothing to differentiate by")
@@ -23,15 +27,13 @@ class Runner:
         self.wide = self.dtype != numpy.float64 and self.runs_in_float64()
 
     def runs_in_float64(self):
-        """Whether the code takes float64 arrays, and answers with float64."""
+        """Whether the code takes float64 arrays, forward and backward, and answers with float64."""
         try:
-            return self.start(self.widened())[0].dtype == numpy.float64
+            y = self.start(self.widened())[0]
+            self.both(numpy.zeros(y.shape), self.widened())
+            return y.dtype == numpy.float64
         except Exception:  # code for float32 alone, such as C's, may refuse in any way
             return False
-
-    def is_float64(self):
-        """Whether the code computes in float64, as far as its arrays tell."""
-        return self.dtype == numpy.float64 or self.wide
 
     def widened(self):
         """Return the arguments with float64 in place of smaller floats."""
@@ -39,14 +41,17 @@ class Runner:
 
     def narrowed(self, args):
         """Return arguments in the dtypes that the code was given, unless it runs in float64 or they are complex."""
-        if self.is_float64():
-            return args
-        return [a.astype(own.dtype) if a.dtype.kind == "f" else a for a, own in zip(args, self.args, strict=True)]
+        narrow = self.dtype != numpy.float64 and not self.wide
+        pairs = zip(args, self.args, strict=True)
+        return [a.astype(own.dtype) if narrow and a.dtype.kind == "f" else a for a, own in pairs]
+
+    def given(self, args):
+        """Return copies of the arguments, of the code's own kind of arrays."""
+        return [convert(numpy.array(a)) for convert, a in zip(self.convert, args, strict=True)]
 
     def start(self, args, subject=None):
         """Return y, as the code returns it but on the host, and the tape."""
-        given = [convert(numpy.array(a)) for convert, a in zip(self.convert, args, strict=True)]
-        y, tape = (subject or self.subject).start(*given)
+        y, tape = (subject or self.subject).start(*self.given(args))
         return numpy.array(to_host(y)), tape
 
     def forward(self, *args):
@@ -55,57 +60,65 @@ class Runner:
             y = self.start(self.narrowed(args))[0]
         return y if y.dtype.kind == "c" else y.astype(numpy.float64)
 
+    def upstream(self, dy, y):
+        """Return a copy of dy in the floating-point type of y, of the code's own kind of arrays."""
+        return self.to_device(dy.astype(y.dtype if y.dtype.kind == "f" else float))
+
     def finish(self, dy, tape, subject=None):
-        """Return the gradients as the code returns them, on the host, as a tuple; None stays None."""
+        """Return the gradients as the code returns them, on the host, as a tuple; it may write to dy. None stays."""
         with numpy.errstate(all="ignore"):
-            gradients = (subject or self.subject).finish(self.to_device(dy), tape)
-        if isinstance(gradients, dict):
-            gradients = in_order(gradients, self.names)
-        if not isinstance(gradients, tuple | list):
-            gradients = (gradients,)
-        if len(gradients) == len(self.floats) != len(self.args):  # none for integers
-            spread = dict(zip(self.floats, gradients, strict=True))
-            gradients = [spread.get(i) for i in range(len(self.args))]
+            gradients = (subject or self.subject).finish(dy, tape)
         return tuple(None if g is None else numpy.array(to_host(g)) for g in gradients)
 
-    def backward(self, dy, *args, subject=None):
-        """Return the gradients of one forward and its backward."""
-        y, tape = self.start(self.narrowed(args), subject)
-        return self.finish(numpy.asarray(dy, dtype=y.dtype), tape, subject)
+    def both(self, dy, args, subject=None):
+        """Return y and the gradients of one forward and its backward."""
+        y, tape = self.start(args, subject)
+        return y, self.finish(self.upstream(dy, y), tape, subject)
+
+    def backward(self, dy, *args):
+        """Return the gradients of one forward and its backward, where the code computes in what forward does."""
+        return self.both(dy, self.narrowed(args))[1]
 
 
-def in_order(gradients, names):
-    """Return a dict's gradients in the order of the arguments, if its keys name these."""
-    ways = (*GRADIENTS, "{}")
-    keys = [next((key for way in ways if (key := way.format(n)) in gradients), None) for n in names]
-    named = set(gradients) <= set(keys)
-    return [gradients.get(key) for key in keys] if named else list(gradients.values())
+def require_real(name, array):
+    """Raise TypeError with advice unless an array holds real numbers. Of complex ones there are two conventions."""
+    if array.dtype.kind == "c":
+        advice = "the gradient may mean its conjugate: make it two real arrays, the real and the imaginary part"
+        raise TypeError(f"{name} is complex ({array.dtype}); {advice}")
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name} holds {array.dtype}, wanted an array of real numbers")
 
 
-def watch(runner, dy, names):
-    """Return the gradients of the first call, and what is wrong with how the code behaves, as a list of sentences."""
-    given = [convert(numpy.array(a)) for convert, a in zip(runner.convert, runner.args, strict=True)]
+def watch(runner, dy, names, only=None):
+    """Return the gradients of the first call, and what is wrong with how the code behaves, as a list of sentences.
+
+    only: the names of the arguments to speak of; None means all.
+    """
+    given = runner.given(runner.args)
     raw, tape = runner.subject.start(*given)
     y = numpy.array(to_host(raw))
     findings = [f"forward modifies {name}" for name in touched(given, runner.args, names)]
-    upstream = runner.to_device(dy.astype(y.dtype))
-    held = [*(to_host(g).copy() for g in given), y, dy.astype(y.dtype)]
-    gradients = runner.finish(upstream, tape)
-    findings += [f"backward modifies {name}" for name in touched([*given, raw, upstream], held, [*names, "y", "dy"])]
+    handed = runner.upstream(dy, y)
+    before = [numpy.array(to_host(a)) for a in (*given, y, handed)]
+    gradients = runner.finish(handed, tape)
+    findings += [f"backward modifies {name}" for name in touched([*given, raw, handed], before, [*names, "y", "dy"])]
     findings += returned(runner, gradients, names, y)
-    if differs(y, runner.start(runner.args)[0]):
+    again, tape = runner.start(runner.args)
+    if differs(y, again):
         text = "forward changes between calls with the same arguments: give it a random generator of a fixed seed"
-        return gradients, [*findings, text]
-    return gradients, findings + remembered(runner, dy, gradients, names) + kept_to_protocol(runner, dy)
+        findings.append(text)
+    else:
+        findings += remembered(runner, dy, gradients, names)
+        if runner.subject.manners is not None:
+            with numpy.errstate(all="ignore"):
+                findings += runner.subject.manners(tape, runner.upstream(dy, y))
+    return gradients, [text for text in findings if only is None or concerns(text, names, only)]
 
 
-def kept_to_protocol(runner, dy):
-    """Return the findings on the methods of a layer of scratchgan; other code has none."""
-    if runner.subject.manners is None:
-        return []
-    y, tape = runner.start(runner.args)
-    with numpy.errstate(all="ignore"):
-        return runner.subject.manners(tape, runner.to_device(dy.astype(y.dtype)))
+def concerns(text, names, only):
+    """Whether a finding is about one of the arguments in `only`, or about no argument."""
+    named = [n for n in names if re.search(rf"(modifies|of) {re.escape(n)}(?!\w)", text)]
+    return not named or not set(named).isdisjoint(only)
 
 
 def touched(arrays, before, names):
@@ -116,64 +129,68 @@ def touched(arrays, before, names):
 
 def returned(runner, gradients, names, y):
     """Return findings about the number of gradients, their shapes, dtypes, and numbers that are not finite."""
-    findings = [] if numpy.isfinite(y).all() else ["forward returns numbers that are not finite"]
+    bounded = all(numpy.isfinite(runner.args[i]).all() for i in runner.floats)
+    findings = ["forward returns numbers that are not finite"] if bounded and not numpy.isfinite(y).all() else []
     if len(gradients) != len(names):
         findings.append(f"backward returns {len(gradients)} gradients for {len(names)} arguments {', '.join(names)}")
     for i, (name, gradient) in enumerate(zip(names, gradients, strict=False)):
         x = runner.args[i]
-        if i not in runner.floats or (gradient is None and runner.subject.none_is_zero):
-            continue
-        if gradient is None:
-            findings.append(f"the gradient of {name} is None")
+        if i not in runner.floats or gradient is None:
             continue
         if gradient.shape != x.shape:
             findings.append(f"the gradient of {name} has shape {gradient.shape}, wanted {x.shape}")
-        if gradient.dtype != x.dtype and gradient.ndim:
+        narrow = gradient.dtype == y.dtype and y.dtype.itemsize < x.dtype.itemsize  # JAX computes in float32
+        wide = x.dtype == numpy.float16 and gradient.dtype == numpy.float32
+        if gradient.dtype != x.dtype and gradient.ndim and not narrow and not wide:
             findings.append(f"the gradient of {name} is {gradient.dtype}, wanted {x.dtype}")
-        if gradient.dtype.kind in "fc" and not numpy.isfinite(gradient).all():
+        where = numpy.isfinite(x) if gradient.shape == x.shape else ...
+        if gradient.dtype.kind in "fc" and not numpy.isfinite(gradient[where]).all():
             findings.append(f"the gradient of {name} holds numbers that are not finite")
     return findings
 
 
 def remembered(runner, dy, first, names):
     """Return findings about what is left from one call to the next: repeat it, and put another call between."""
-    rng, used, fresh = numpy.random.default_rng(2), runner.subject.live(), runner.subject.live()
-    other, other_dy = list(runner.args), dy * rng.uniform(0.5, 2, dy.shape).astype(dy.dtype)
-    for i in [i for i in runner.floats if i < (runner.subject.inputs or len(other))]:
-        other[i] = other[i] * rng.uniform(0.9, 1.1, other[i].shape).astype(other[i].dtype)
-    y, once = both(runner, dy, runner.args, used)
-    again, twice = both(runner, dy, runner.args, used)
+    used, fresh, (other_dy, other) = runner.subject.live(), runner.subject.live(), another_call(runner, dy)
+    y, once = runner.both(dy, runner.args, used)
+    again, twice = runner.both(dy, runner.args, used)
     if differs(y, again):  # a layer with a random generator of its own draws anew
         return []
-    changing = unlike(first, once, names) | unlike(first, twice, names)
-    if changing:
+    if changing := unlike(first, once, names) | unlike(first, twice, names):
         pairs = zip(once, twice, strict=True)  # each call may add one more
         doubled = changing - unlike(first, [None if a is None or b is None else b - a for a, b in pairs], names)
-        text = "changes when the same call is made again"
-        added = ": it is added to the old one"
-        return [f"the gradient of {n} {text}{added if n in doubled else ''}" for n in names if n in changing]
-    other_y, elsewhere = both(runner, other_dy, other, used)
-    fresh_y, unspoilt = both(runner, other_dy, other, fresh)
-    late = set() if differs(fresh_y, other_y) else unlike(unspoilt, elsewhere, names)
-    findings = [f"the gradient of {name} is stale: it belongs to an earlier call" for name in names if name in late]
+        added = {name: ": it is added to the old one" if name in doubled else "" for name in changing}
+        return [f"the gradient of {n} changes when the same call is made again{added[n]}" for n in names if n in added]
+    other_y, elsewhere = runner.both(other_dy, other, used)
+    fresh_y, unspoilt = runner.both(other_dy, other, fresh)
+    late = [] if differs(fresh_y, other_y) else sorted(unlike(unspoilt, elsewhere, names))
+    findings = [f"the gradient of {name} is stale: it belongs to an earlier call" for name in late]
     sizes = {name: numpy.max(numpy.abs(g), initial=0) for name, g in zip(names, first, strict=False) if g is not None}
-    moving = {name for name, size in sizes.items() if size > 1e-9 * max(sizes.values())}  # a 0 has rounding alone
-    for name in sorted(moving - unlike(first, elsewhere, names)) if runner.subject.upstream else ():
-        findings.append(f"the gradient of {name} is stale, or a constant: other arguments and another dy give the same")
+    moving = {name for name, size in sizes.items() if size > c.AS_ZERO * max(sizes.values())}  # a 0 has rounding alone
+    fixed = sorted(moving - unlike(first, elsewhere, names)) if runner.subject.upstream else []
+    text = "is stale, or a constant: other arguments and another dy give the same"
+    findings += [f"the gradient of {name} {text}" for name in fixed]
     if runner.subject.interleaves:
         own = runner.subject.live()
         y, tape = runner.start(runner.args, own)
         runner.start(other, own)
-        late = runner.finish(dy.astype(y.dtype), tape, own)
-        for name in sorted(unlike(first, late, names)):
-            findings.append(f"the gradient of {name} is of the wrong call when two forwards come before two backwards")
+        text = "is of the wrong call when two forwards come before two backwards"
+        late = sorted(unlike(first, runner.finish(runner.upstream(dy, y), tape, own), names))
+        findings += [f"the gradient of {name} {text}" for name in late]
     return findings
 
 
-def both(runner, dy, args, subject):
-    """Return y and the gradients of one forward and its backward."""
-    y, tape = runner.start(args, subject)
-    return y, runner.finish(dy.astype(y.dtype), tape, subject)
+def another_call(runner, dy):
+    """Return another dy and other arguments; only another dy where forward does not take these."""
+    rng, other = numpy.random.default_rng(2), list(runner.args)
+    dy = dy * rng.uniform(0.5, 2, dy.shape).astype(dy.dtype)
+    for i in [i for i in runner.floats if i < (runner.subject.inputs or len(other))]:
+        other[i] = other[i] * rng.uniform(0.9, 1.1, other[i].shape).astype(other[i].dtype)
+    try:
+        runner.start(other)
+    except Exception:  # it is out of forward's domain
+        other = list(runner.args)
+    return dy, other
 
 
 def unlike(first, second, names):

@@ -1,120 +1,123 @@
-"""An object with forward, backward and parameters, which it keeps in a way of its own, as a Subject."""
+"""What an object, a dictionary or a list holds, however deep and tuples of arrays as one vector.
 
-import copy
-from dataclasses import dataclass
+A path is a tuple of keys: ("self", "layers", 0, "W") is self.layers[0].W.
+"""
+
+import inspect
+from collections import deque
+from collections.abc import Iterator
 
 import numpy
 
-from scratchgan.gradcheck.plain import Subject
+from scratchgan.gradcheck.arrays import FOREIGN, is_array
+
+PARAMS = ("params", "parameters", "trainable_params", "get_params", "params_and_grads", "parameters_and_grads")
+GRADS = ("grads", "gradients", "grad", "get_grads", "dparams")
+VALUES = ("value", "data")  # of an object that holds one array, beside its `grad`
+INDEXED = dict | list | tuple | deque
+VISITS = 3  # of one object, under several names: its gradient may stand beside any of them
 
 
-def of_owner(owner, functions, **about):
-    """Return a Subject whose calls work on copies of an object; functions(take) gives start and finish on take()."""
-
-    def live():
-        own = copy.deepcopy(owner)
-        return subject(lambda: own)
-
-    def subject(take):
-        return Subject(*functions(take), live, **about)
-
-    return subject(lambda: copy.deepcopy(owner))
-
-
-def of_object(owner, args):
-    """Adapt an object with y = forward(x) or (y, cache), backward(dy) or backward(dy, cache), and parameters.
-
-    Parameters are found as `params` or `parameters` (an attribute or a method): a dict of arrays with its gradients
-    in `grads`, or objects with a value (data) and a grad; else as attributes such as W that have a dW, or a W_grad.
-    """
-    trial = copy.deepcopy(owner)
-    y, cache = pair(trial.forward(*args))
+def follow(owner, path):
+    """Return what is at a path, None if there is nothing; a method such as parameters() is called."""
     try:
-        trial.backward(numpy.ones_like(y), *([] if cache is None else [cache]))
-        slots = find_parameters(trial)
-    except Exception:  # it will be raised again where it is looked for
-        slots = find_parameters(owner, array_names(owner))
-    names, count = tuple(slots), len(args)
-
-    def functions(take):
-        def start(*values):
-            own = take()
-            own_slots = find_parameters(own, names)
-            for name, value in zip(names, values[count:], strict=True):
-                own_slots[name].write(value.copy())
-            y, cache = pair(own.forward(*values[:count]))
-            return y, (own, cache)
-
-        def finish(dy, tape):
-            own, cache = tape
-            if hasattr(own, "zero_grad"):
-                own.zero_grad()
-            dx = own.backward(dy) if cache is None else own.backward(dy, cache)
-            dx = dx if isinstance(dx, tuple | list) else (dx,)
-            return (*dx[:count], *[slot.gradient() for slot in find_parameters(own, names).values()])
-
-        return start, finish
-
-    values = {name: numpy.array(slot.read()) for name, slot in slots.items()}
-    return of_owner(owner, functions, interleaves=cache is not None, inputs=count), values
+        for key in path:
+            if isinstance(owner, INDEXED):
+                owner = owner[key]
+                continue
+            owner = getattr(owner, key)
+            if key in (*PARAMS, *GRADS):
+                owner = owner() if callable(owner) else owner
+                owner = list(owner) if isinstance(owner, Iterator) else owner
+    except Exception:  # a property or a method of the code under test may raise anything
+        return None
+    return owner
 
 
-@dataclass
-class Slot:
-    """Where an object keeps a parameter: holder[key] in a dict, holder.key in another object, or owner.key."""
-
-    owner: object
-    holder: object
-    key: str
-
-    def read(self):
-        return self.holder[self.key] if isinstance(self.holder, dict) else getattr(self.holder, self.key)
-
-    def write(self, value):
-        if isinstance(self.holder, dict):
-            self.holder[self.key] = value
-        else:
-            setattr(self.holder, self.key, value)
-
-    def gradient(self):
-        """Return grads[key], holder.grad, or owner.dkey as people call it; None if there is none."""
-        if isinstance(self.holder, dict):
-            names = [name for name in ("grads", "gradients", "grad") if hasattr(self.owner, name)]
-            if not names:
-                raise TypeError("params is a dict of arrays: there must be a dict grads with the same keys")
-            grads = getattr(self.owner, names[0])
-            grads = grads() if callable(grads) else grads
-            return grads.get(self.key, grads.get(f"d{self.key}"))
-        names = GRADIENTS if self.holder is self.owner else ("grad",)
-        return next((g for name in names if (g := getattr(self.holder, name.format(self.key), None)) is not None), None)
+def put(owner, path, value):
+    """Set what is at a path; instead of a tuple, a new one is put in its place."""
+    holder, key = follow(owner, path[:-1]), path[-1]
+    if isinstance(holder, tuple):
+        items = [value if i == key else item for i, item in enumerate(holder)]
+        put(owner, path[:-1], tuple(items) if type(holder) is tuple else type(holder)(*items))
+    elif isinstance(holder, INDEXED):
+        holder[key] = value
+    else:
+        setattr(holder, key, value)
 
 
-GRADIENTS = ("d{}", "{}_grad", "grad_{}", "d_{}")  # how people call the gradient of an attribute
+def write(owner, paths, value, share=True):
+    """Set what is at these paths; share: an array is written into the one there, if it fits, as others share it."""
+    held = follow(owner, paths[0])
+    fits = share and is_array(held) and held.shape == value.shape and held.dtype == value.dtype
+    if fits and getattr(held, "flags", value.flags).writeable:
+        held[...] = value
+        return
+    for path in paths:
+        put(owner, path, float(value) if isinstance(held, float) else value)  # a Python number stays one
 
 
-def find_parameters(owner, names=None):
-    """Return {name: Slot} for an object's parameters; `names` says which, where a gradient may not be there yet."""
-    held = next((getattr(owner, name) for name in ("params", "parameters") if hasattr(owner, name)), None)
-    held = held() if callable(held) else held
-    if isinstance(held, dict) and all(hasattr(value, "dtype") for value in held.values()):
-        return {name: Slot(owner, held, name) for name in held}
-    if held:
-        parts = list(held.items() if isinstance(held, dict) else ((f"p{i}", part) for i, part in enumerate(held)))
-        if not all(hasattr(part, "value") or hasattr(part, "data") for _, part in parts):
-            raise TypeError("params holds neither arrays, beside a dict grads, nor objects with a value and a grad")
-        kind = lambda part: "value" if hasattr(part, "value") else "data"
-        own = [getattr(part, "name", None) for _, part in parts]
-        names = [one if one and own.count(one) == 1 else name for one, (name, _) in zip(own, parts, strict=True)]
-        return {name: Slot(owner, part, kind(part)) for name, (_, part) in zip(names, parts, strict=True)}
-    if names is None:
-        names = [name for name in array_names(owner) if Slot(owner, owner, name).gradient() is not None]
-    return {name: Slot(owner, owner, name) for name in names}
+def members(value):
+    """Return [(key, inner)] of all that something holds; None for what holds nothing, such as an array or a number."""
+    if isinstance(value, INDEXED):
+        return list(value.items() if isinstance(value, dict) else enumerate(value))
+    leaf = isinstance(value, type | numpy.generic | numpy.ndarray) or inspect.ismodule(value)
+    if leaf or inspect.isroutine(value) or is_array(value) or type(value).__module__.split(".")[0] in FOREIGN:
+        return None
+    slots = [name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ()) if hasattr(value, name)]
+    keys = [*getattr(value, "__dict__", ()), *slots]
+    keys += [name for name in (*PARAMS, *GRADS) if keys and name not in keys and hasattr(type(value), name)]
+    return [(key, follow(value, (key,))) for key in keys] or None
 
 
-def array_names(owner):
-    return [name for name, value in getattr(owner, "__dict__", {}).items() if hasattr(value, "dtype")]
+def walk(owner, whole=False):
+    """Yield (path, leaf) of all that an object holds, however deep, the shortest paths first; whole: holders too."""
+    queue, seen = deque([((), owner)]), {}
+    while queue:
+        path, value = queue.popleft()
+        inner, visits = members(value), seen.get(id(value), [])
+        if inner is None or whole:
+            yield path, value
+        if inner is not None and len(visits) < VISITS:
+            seen[id(value)] = [*visits, value]  # it is kept alive: ids of the dead are given away again
+            queue.extend(((*path, key), part) for key, part in inner)
 
 
-def pair(result):
-    """Return (y, cache) of what a forward returned."""
-    return result if isinstance(result, tuple) else (result, None)
+def is_numbers(value):
+    """Whether something is a list of numbers, nested or not, with a float among them: an array by another name."""
+    leaves = [leaf for _, leaf in walk(value)] if isinstance(value, list) else []
+    return any(isinstance(leaf, float) for leaf in leaves) and all(isinstance(leaf, int | float) for leaf in leaves)
+
+
+def name_of(path):
+    """Return a path as people write it, layers[0].W, without the names that say nothing."""
+    text = ""
+    for i, key in enumerate(path):
+        quiet = (i and key in VALUES) or (key in PARAMS and isinstance((*path, 0)[i + 1], str))
+        text += "" if quiet else f"[{key}]" if isinstance(key, int) else f".{key}"
+    return text.lstrip(".")
+
+
+def joined(parts, like):
+    """Return a tuple of arrays, nested or not, as one vector; a single array as it is.
+
+    like: the tuple whose arrays of floats count. What is None in `parts` is zeros there.
+    """
+    if not isinstance(like, tuple):
+        return parts
+    from scratchgan import xp
+
+    pairs = [(follow(parts, path), array) for path, array in walk(like) if is_array(array, "fc")]
+    return xp.concatenate([xp.zeros(a.size, dtype=a.dtype) if part is None else part.ravel() for part, a in pairs])
+
+
+def parted(vector, like):
+    """Return a vector cut into arrays, with None for what is no array of floats: undoes `joined`."""
+    if not isinstance(like, tuple):
+        return vector
+    root, start = [like], 0
+    for path, array in walk(like):
+        size = array.size if is_array(array, "fc") else 0
+        put(root, (0, *path), vector[start : start + size].reshape(array.shape) if is_array(array, "fc") else None)
+        start += size
+    return root[0]

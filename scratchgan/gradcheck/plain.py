@@ -27,6 +27,7 @@ class Subject:
     none_is_zero: bool = False  # whether a gradient may be None
     inputs: int | None = None  # how many arguments belong to a call; the others, parameters, outlive it; None: all
     manners: Callable | None = None  # manners(tape, dy) -> findings that only this kind of code can give
+    notes: tuple = ()  # what was not found or is not checked, as sentences for the report's first lines
 
 
 @dataclass
@@ -105,5 +106,5 @@ class Context:
     forward: Callable  # forward(*args) -> y, without side effects
     backward: Callable  # backward(dy, *args) -> tuple of gradients, as the code under test returns them
     comparisons: dict  # {name: Comparison}
-    like: str | None = None  # "conv2d", "batch_norm", ... where the caller said so
     second_order: bool = False
+    upstream: bool = True  # whether backward takes a dy; the dy of a loss with its gradient counts as 1

@@ -1,19 +1,23 @@
 """A layer of scratchgan as a Subject, and whether its methods keep to the protocol (docs/protocol.md)."""
 
+import copy
 from typing import Any, NamedTuple
 
 import numpy
 
-from scratchgan.gradcheck.arrays import differs, joined, parted, to_host
-from scratchgan.gradcheck.objects import of_owner
+from scratchgan.gradcheck.arrays import differs, same, to_host
+from scratchgan.gradcheck.copies import on_copies
+from scratchgan.gradcheck.gradients import slots_of
+from scratchgan.gradcheck.objects import follow, joined, parted
 
 
 class Call(NamedTuple):
-    """What is known of one forward of a layer, and in second order of the pull after it."""
+    """One forward of a layer, and in second order the pull after it. x, y and dx are arrays or tuples of arrays."""
 
     layer: Any
+    args: tuple
     tape: Any
-    x: Any  # an array, or a tuple of arrays
+    x: Any
     y: Any
     dx: Any = None
     kept: Any = None
@@ -33,29 +37,40 @@ def of_layer(layer, inputs=1, second_order=False):
             x = xs[0] if inputs == 1 else xs
             y, tape = own.forward(x)
             if not second_order:
-                return joined(y, y), (Call(own, tape, x, y), args)
+                return joined(y, y), Call(own, args, tape, x, y)
             dx, kept = own.pull(tape, parted(given[0], y))
-            return joined(dx, dx), (Call(own, tape, x, y, dx, kept), args)
+            return joined(dx, dx), Call(own, args, tape, x, y, dx, kept)
 
-        def finish(upstream, tape):
-            call, args = tape
+        def finish(upstream, call):
             call.layer.zero_grad()
             if second_order:
-                ddx = parted(upstream, call.dx)
-                ddy, bend = call.layer.double_backward(call.tape, call.kept, ddx)
+                ddy, bend = call.layer.double_backward(call.tape, call.kept, parted(upstream, call.dx))
                 gradients = [joined(ddy, call.y), *each(bend, call.x)]
             else:
                 gradients = each(call.layer.backward(call.tape, parted(upstream, call.y)), call.x)
             gradients += [param.grad.copy() for param in call.layer.params()]
-            return tuple(narrowed(g, a, widest(args)) for g, a in zip(gradients, args, strict=True))
+            narrow = lambda g, a: a.dtype.kind == "f" and g is not None and g.dtype == widest(call.args)
+            pairs = zip(gradients, call.args, strict=True)  # back to where `prepared` has widened
+            return tuple(g.astype(a.dtype) if narrow(g, a) else g for g, a in pairs)
 
         return start, finish
 
     about = dict(second_order=second_order, inputs=inputs + second_order, none_is_zero=second_order or inputs > 1)
     if hasattr(layer, "pull") and not second_order:
-        about["manners"] = lambda tape, dy: protocol_manners(tape[0], dy)
+        about["manners"] = protocol_manners
     parameters = {name: param.value for name, param in layer.named_params().items()}
-    return of_owner(layer, functions, **about), parameters
+    return on_copies(lambda: copy.deepcopy(layer), functions, **about), parameters
+
+
+def remarked(subject, layer, args):
+    """Return a layer's Subject with a note on arrays that forward and backward leave alone, and that are no Params."""
+    y, call = subject.start(*args)
+    subject.finish(0 * y, call)
+    params = [id(array) for param in layer.params() for array in (param.value, param.grad)]
+    slots = [slot for slot in slots_of({"self": layer}) if id(slot.value) not in params]
+    others = [slot.name for slot in slots if same(slot.value, follow({"self": call.layer}, slot.paths[0]))]
+    subject.notes += (f"not checked: {', '.join(others)} (arrays outside a Param)",) if others else ()
+    return subject
 
 
 def prepared(layer, args):
@@ -63,10 +78,9 @@ def prepared(layer, args):
     dtype, params = widest(args), layer.params()
     if any(param.value.dtype != dtype for param in params):
         layer.astype(dtype)
-    count = len(args) - len(params)
-    for param, value in zip(params, args[count:], strict=True):
+    for param, value in zip(params, args[len(args) - len(params) :], strict=True):
         param.value[...] = value
-    return layer, [a.astype(dtype) if a.dtype.kind in "fc" else a for a in args[:count]]
+    return layer, [a.astype(dtype) if a.dtype.kind in "fc" else a for a in args[: len(args) - len(params)]]
 
 
 def widest(args):
@@ -74,22 +88,15 @@ def widest(args):
     return numpy.result_type(*[a.dtype for a in args if a.dtype.kind in "fc"])
 
 
-def narrowed(gradient, arg, wide):
-    """Return a gradient in the dtype of its argument, where `prepared` has widened that."""
-    fits = gradient is not None and gradient.dtype == wide and arg.dtype.kind == "f"
-    return gradient.astype(arg.dtype) if fits else gradient
-
-
 def each(gradient, x):
     """Return a list of gradients, one for each array of x; raise TypeError where they are not in a tuple as x is."""
     if not isinstance(x, tuple):
         return [gradient]
-    if gradient is None:
-        return [None] * len(x)
-    if not isinstance(gradient, tuple | list) or len(gradient) != len(x):
-        kind = type(gradient).__name__
-        raise TypeError(f"x is a tuple of {len(x)} arrays and its gradient a {kind}, wanted a tuple of {len(x)}")
-    return list(gradient)
+    gradient = (None,) * len(x) if gradient is None else gradient
+    if isinstance(gradient, tuple | list) and len(gradient) == len(x):
+        return list(gradient)
+    kind = type(gradient).__name__
+    raise TypeError(f"x is a tuple of {len(x)} arrays and its gradient a {kind}, wanted a tuple of {len(x)}")
 
 
 def protocol_manners(call, dy):
@@ -100,45 +107,40 @@ def protocol_manners(call, dy):
     """
     layer, dy, findings = call.layer, parted(dy, call.y), []
     layer.zero_grad()
-    right = each(layer.backward(call.tape, dy), call.x)
-    grads = {name: param.grad.copy() for name, param in layer.named_params().items()}
+    right, params = each(layer.backward(call.tape, dy), call.x), layer.named_params().items()
+    added = {name: param.grad.copy() for name, param in params}
     for way in ("backward", "pull", "accumulate"):
-        for name, param in layer.named_params().items():
-            param.grad[...] = 2 * grads[name]
+        for name, param in params:
+            param.grad[...] = 2 * added[name]
         try:
             result = getattr(layer, way)(call.tape, dy)
-            findings += wrong_dx(result, right, call.x) if way == "pull" else []
         except Exception as error:  # the code under test may raise anything
             findings.append(f"{way} raises {type(error).__name__}: {error}")
             continue
-        for name, param in layer.named_params().items():
-            said = wrong_grad(way, to_host(grads[name]), to_host(param.grad))
-            findings += [f"{way} {said.format(name)}"] if said else []
+        if way == "pull" and (not isinstance(result, tuple) or len(result) != 2):
+            findings.append("pull returns no pair, (dx, kept)")
+        elif way == "pull" and any(unlike(*pair) for pair in zip(each(result[0], call.x), right, strict=True)):
+            findings.append("pull gives another dx than backward did with the same tape")
+        said = [(name, wrong_grad(way, to_host(added[name]), to_host(param.grad))) for name, param in params]
+        findings += [f"{way} {text.format(name)}" for name, text in said if text]
     return findings
 
 
-def wrong_dx(result, right, x):
-    """Return findings about what `pull` returned."""
-    if not isinstance(result, tuple) or len(result) != 2:
-        return ["pull returns no pair, (dx, kept)"]
-    for yours, wanted in zip(each(result[0], x), right, strict=True):
-        pair = [g for g in (yours, wanted) if g is not None]
-        if pair and differs(to_host(pair[0]), to_host(pair[-1] if len(pair) > 1 else 0 * pair[0])):
-            return ["pull gives another dx than backward did with the same tape"]
-    return []
+def unlike(a, b):
+    """Whether two gradients differ; None is 0."""
+    some = [to_host(g) for g in (a, b) if g is not None]
+    return bool(some) and differs(some[0], some[1] if len(some) > 1 else 0 * some[0])
 
 
 def wrong_grad(way, added, after):
     """Return what is wrong with a grad that was twice `added` before a call; None if nothing is."""
     if way == "pull":
-        return None if numpy.array_equal(after, 2 * added, equal_nan=True) else PULLED
+        kept = numpy.array_equal(after, 2 * added, equal_nan=True)
+        return None if kept else "changes the grad of {}: pull is to leave every grad as it is"
     if not differs(3 * added, after):
         return None
     if not differs(2 * added, after):
         return "leaves out the gradient of {}"
-    if not differs(added, after):
-        return "overwrites the gradient of {}, instead of adding to it"
-    return "adds another gradient of {} than backward did with the same tape"
-
-
-PULLED = "changes the grad of {}: pull is to leave every grad as it is"
+    overwritten = "overwrites the gradient of {}, instead of adding to it"
+    other = "adds another gradient of {} than backward did with the same tape"
+    return other if differs(added, after) else overwritten

@@ -5,12 +5,24 @@ from dataclasses import dataclass, field
 
 import numpy
 
-from scratchgan.gradcheck.explain import explain, explain_sweep
+from scratchgan.gradcheck.explain import explain
 from scratchgan.gradcheck.plain import AGREE, UNRESOLVED, WRONG, Cause, Skipped, Worst
+
+NOT = "not checked: "  # so begin the notes on what was not
 
 
 class Outcome:
-    """What a Report on one call and a Sweep over many have in common; a subclass has `overall` and `as_dict`."""
+    """What a Report on one call and a Sweep over many have in common."""
+
+    missing = ()  # what should have been there to be judged
+
+    @property
+    def overall(self):
+        """WRONG if any verdict is, or if there is a finding; else UNRESOLVED if any is, or something is missing."""
+        verdicts = set(self.verdict.values())
+        if WRONG in verdicts or self.findings:
+            return WRONG
+        return UNRESOLVED if UNRESOLVED in verdicts or self.missing or not verdicts else AGREE
 
     @property
     def ok(self):
@@ -19,6 +31,9 @@ class Outcome:
 
     def __bool__(self):
         return self.ok
+
+    def __str__(self):
+        return "\n".join(explain(self))
 
     def __repr__(self):
         return " ".join([f"<{self.overall}", *[cause.text for cause in self.causes[:1]], *self.findings[:1]]) + ">"
@@ -33,6 +48,11 @@ class Outcome:
         """Return the outcome as JSON text; numbers that are not finite become strings."""
         return json.dumps(finite(self.as_dict()), **options)
 
+    def as_dict(self):
+        """Return what `to_json` writes."""
+        both = {"ok": self.ok, "overall": self.overall, "findings": self.findings, "notes": self.notes}
+        return {**both, "causes": [vars(cause) for cause in self.causes], **self.details()}
+
 
 @dataclass(repr=False)
 class Report(Outcome):
@@ -44,6 +64,7 @@ class Report(Outcome):
     findings: list[str] = field(default_factory=list)  # wrong shape or dtype, inputs modified, stale, NaN, ...
     title: str = "gradcheck"
     seed: int | None = None
+    notes: list[str] = field(default_factory=list)  # what was not found or not checked
 
     @property
     def verdict(self):
@@ -51,12 +72,10 @@ class Report(Outcome):
         return {name: comparison.verdict for name, comparison in self.comparisons.items()}
 
     @property
-    def overall(self):
-        """WRONG if any argument is, or if there is a finding; else UNRESOLVED if any is; else AGREE."""
-        verdicts = set(self.verdict.values())
-        if WRONG in verdicts or self.findings:
-            return WRONG
-        return UNRESOLVED if UNRESOLVED in verdicts or not verdicts else AGREE
+    def unchecked(self):
+        """The names of what is a float and was not checked, as the notes say."""
+        lists = [note.removeprefix(NOT).split(" (")[0] for note in self.notes if note.startswith(NOT)]
+        return [name for names in lists for name in names.split(", ")]
 
     @property
     def worst(self):
@@ -66,21 +85,15 @@ class Report(Outcome):
             return None
         comparison = max(compared, key=lambda c: c.excess().max())
         index = numpy.unravel_index(numpy.argmax(comparison.excess()), comparison.checked.shape)
-        misshapen = comparison.yours.shape != comparison.checked.shape
-        yours = comparison.numeric * numpy.nan if misshapen else comparison.yours
+        yours = comparison.yours if comparison.yours.shape == comparison.checked.shape else numpy.nan * comparison.error
         values = [float(a[index]) for a in (yours, comparison.numeric, comparison.error)]
         return Worst(comparison.name, tuple(int(i) for i in index), *values)
 
-    def __str__(self):
-        return "\n".join(explain(self))
-
-    def as_dict(self):
-        """Return what `to_json` writes."""
+    def details(self):
         worst = self.worst
         return {
-            "ok": self.ok, "overall": self.overall, "verdict": self.verdict, "title": self.title, "seed": self.seed,
-            "worst": None if worst is None else vars(worst), "causes": [vars(cause) for cause in self.causes],
-            "skipped": [s._asdict() for s in self.skipped], "findings": self.findings,
+            "verdict": self.verdict, "title": self.title, "seed": self.seed,
+            "worst": None if worst is None else vars(worst), "skipped": [s._asdict() for s in self.skipped],
         }  # fmt: skip
 
 
@@ -93,14 +106,6 @@ class Sweep(Outcome):
     about: dict  # {case: what it is about}
     notes: list
     missing: list  # keys that the results lack
-
-    @property
-    def overall(self):
-        """WRONG if any array is; else UNRESOLVED if one is missing; else AGREE."""
-        verdicts = set(self.verdict.values())
-        if WRONG in verdicts:
-            return WRONG
-        return UNRESOLVED if UNRESOLVED in verdicts or self.missing or not verdicts else AGREE
 
     @property
     def verdict(self):
@@ -119,21 +124,13 @@ class Sweep(Outcome):
 
     def wrong(self):
         """Return {name: [CASE/DTYPE, ...]}: where each array is wrong."""
-        places = {}
-        for key, report in self.reports.items():
-            for name, verdict in report.verdict.items():
-                places.setdefault(name, []).extend([key] if verdict == WRONG else [])
-        return places
+        names = dict.fromkeys(name for report in self.reports.values() for name in report.verdict)
+        return {n: [key for key, r in self.reports.items() if r.verdict.get(n) == WRONG] for n in names}
 
-    def __str__(self):
-        return "\n".join(explain_sweep(self))
-
-    def as_dict(self):
-        """Return what `to_json` writes."""
+    def details(self):
         return {
-            "ok": self.ok, "overall": self.overall, "of": self.of, "notes": self.notes, "missing": self.missing,
+            "of": self.of, "missing": self.missing,
             "verdict": {name: WRONG if keys else AGREE for name, keys in self.wrong().items()},
-            "causes": [vars(cause) for cause in self.causes], "findings": self.findings,
             "cases": {key: report.as_dict() for key, report in self.reports.items()},
         }  # fmt: skip
 

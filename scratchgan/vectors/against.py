@@ -1,17 +1,20 @@
 """compare and sweep: a layer of your own against ours, at the same inputs and parameters, in your layout."""
 
+import functools
 import inspect
 import itertools
 
 import numpy
 
 from scratchgan.gradcheck.adapt import subject_of
+from scratchgan.gradcheck.explain import listed
+from scratchgan.gradcheck.gradients import slots_of
 from scratchgan.gradcheck.manners import Runner, watch
-from scratchgan.gradcheck.objects import array_names, find_parameters
+from scratchgan.support.errors import UserError
 from scratchgan.vectors import references
-from scratchgan.vectors.layouts import LAYOUTS, axis_kinds, from_layout, to_layout
-from scratchgan.vectors.make import TOLERANCE, make
-from scratchgan.vectors.verify import arranged, judge
+from scratchgan.vectors.layouts import LAYOUTS, TOLERANCE, axis_kinds, from_layout, to_layout
+from scratchgan.vectors.make import make
+from scratchgan.vectors.verify import judge
 
 # How others call the arguments of our constructors, and our parameters.
 ALIASES = {
@@ -29,25 +32,27 @@ ALIASES = {
 }  # fmt: skip
 ALIASES["in_features"] = ("in_channels", *ALIASES["in_channels"])
 ALIASES["out_features"] = ("out_channels", *ALIASES["out_channels"])
+UNCHECKED, COULD_NOT_RUN = "not checked: ", "could not run"  # how notes begin
 NO_MATTER = ("momentum", "rng", "bias", "initialize", "affine")  # arguments that y and the gradients do not depend on
 
 
-def sweep(thing, like):
+def sweep(thing, like, only=(), at=lambda case: None):
     """Run a layer class over the awkward cases of ours named `like`, such as "conv2d"; return a `Sweep`.
 
     thing: a class, or a function that returns a layer. It gets the arguments of our constructor, by
-    our names or others in use. A case whose arguments it does not take is left out, and noted.
+    our names or others in use. A case whose arguments it does not take is left out, and noted; so is one that
+    raises, and where all do, UserError is raised.
     y, dx and every parameter's gradient are compared, channels last or first; the manners of
-    `check` are watched.
+    `check` are watched. only: the names of the cases to run, if not all; at: is told which case is run.
     """
     trials, notes = [], []
-    for case in references.cases(like):
+    for case in [case for case in references.cases(like) if not only or case.name in only]:
         arguments, lacking = arguments_of(thing, case.layer)
         if lacking:
             notes.append(f"left out: {case.name} ({', '.join(lacking)} cannot be set)")
         else:
             trials.append((case, lambda arguments=arguments: thing(**arguments)))
-    return judged(like, trials, notes)
+    return judged(like, trials, notes, at)
 
 
 def compare(layer, reference, x=None, **settings):
@@ -66,9 +71,14 @@ def compare(layer, reference, x=None, **settings):
             drawn = drawn_for(ours, first.x) if x is None else numpy.asarray(x, first.x.dtype)
             ours.forward(drawn.astype("float32") if drawn.dtype.kind == "f" else drawn)
         except (TypeError, ValueError) as error:
-            problem = error
+            problem = problem or error
             continue
-        outcomes.append(judged(reference, [(references.Case("case", repr(ours), ours, drawn), lambda: layer)], []))
+        try:
+            outcomes.append(judged(reference, [(references.Case("case", repr(ours), ours, drawn), lambda: layer)], []))
+        except UserError as error:
+            problem = error
+    if not outcomes and isinstance(problem, UserError):
+        raise problem
     if not outcomes:
         text = f"our {reference} cannot be made like this layer ({problem}): give its settings, as in stride=2"
         raise TypeError(text) from problem
@@ -80,21 +90,19 @@ def compare(layer, reference, x=None, **settings):
 
 def arguments_of(thing, layer):
     """Return ({argument: value}, [settings that cannot be handed over]) for a constructor to give what `layer` is."""
-    ours, theirs = constructor(type(layer)), constructor(thing)
-    taken, lacking = {}, []
-    for name, parameter in ours.items():
+    theirs, taken, lacking = constructor(thing), {}, []
+    for name, parameter in constructor(type(layer)).items():
         if name in NO_MATTER:
             continue
-        value = plain(getattr(layer, name))
-        known = next((n for n in theirs if n not in taken and called(n, name)), None)
+        value, required = plain(getattr(layer, name)), parameter.default is parameter.empty
+        free = [n for n in theirs if n not in taken]
+        known = [n for n in free if called(n, name)]
+        if required:  # by both: in the order of ours
+            known += [n for n in free if theirs[n].default is parameter.empty and n != "rng"]
         if known:
-            taken[known] = value
-        elif parameter.default is inspect.Parameter.empty or value != plain(parameter.default):
-            needed = [n for n, p in theirs.items() if n not in taken and p.default is p.empty and n != "rng"]
-            if parameter.default is inspect.Parameter.empty and needed:
-                taken[needed[0]] = value  # required by both: in the order of ours
-            elif not (parameter.default is None or parameter.default is inspect.Parameter.empty):
-                lacking.append(name)
+            taken[known[0]] = value
+        elif not required and parameter.default is not None and value != plain(parameter.default):
+            lacking.append(name)
     if "rng" in theirs:
         taken["rng"] = numpy.random.default_rng(0)
     return taken, lacking
@@ -123,8 +131,7 @@ def settings_of(layer, ours, weights):
     if hasattr(layer, "named_params"):
         shapes = {name: param.value.shape for name, param in layer.named_params().items()}
     else:
-        slots = find_parameters(layer, array_names(layer))
-        shapes = {name: numpy.shape(slot.read()) for name, slot in slots.items()}
+        shapes = {slot.name: numpy.shape(slot.value) for slot in slots_of({"self": layer})}
     matched, wanted, arguments = match(shapes, ours.named_params()), constructor(type(ours)), {}
     if "W" in matched and len(shapes[matched["W"]]) == ours.W.value.ndim:
         kind = None if "classes" in wanted else "weight"
@@ -156,141 +163,138 @@ def drawn_for(ours, x):
 # ---- running ---------------------------------------------------------------------------------------------
 
 
-def match(shapes, ours):
+def match(theirs, ours):
     """Return {our name: their name} of parameters: by name; if as many are left over, in order."""
     matched = {}
     for name in ours:
-        free = [n for n in shapes if n not in matched.values()]
-        known = [n for n in free if n.split(".")[-1].lower() == name.lower()]
-        known += [n for n in free if called(n.split(".")[-1], name)]
-        if known:
-            matched[name] = known[0]
-    rest = [n for n in shapes if n not in matched.values()]
+        known = [n for n in theirs if n not in matched.values() and called(n.split(".")[-1], name)]
+        matched |= {name: known[0]} if known else {}
+    rest = [n for n in theirs if n not in matched.values()]
     lacking = [n for n in ours if n not in matched]
     return matched | (dict(zip(lacking, rest, strict=True)) if len(rest) == len(lacking) else {})
 
 
 class Trial:
-    """A layer of yours in one case; its data have one layout, its weights may have another."""
+    """A layer of yours in one case, called by our names and with arrays in our layout; theirs is {kind: layout}."""
 
-    def __init__(self, case, layer, expected, data, weights):
-        self.case, self.expected, self.data, self.weights = case, expected, data, weights
+    def __init__(self, case, build, expected, theirs, at):
+        self.case, self.expected, self.layouts, self.shapes, self.at = case, expected, theirs, {}, at
+        at(case.name)
+        self.kinds = axis_kinds(expected.manifest["of"])
         x = self.theirs("x", case.x)
-        subject, args, self.names = subject_of(layer, None, (x,), None)
-        shapes = {name: numpy.shape(a) for name, a in zip(self.names[1:], args[1:], strict=True)}
-        self.ours = match(shapes, case.layer.named_params())  # {our name: their name}
-        self.shapes = {"x": x.shape, **{ours: shapes[name] for ours, name in self.ours.items()}}
+        subject, args, self.names = subject_of(build(), None, (x,), None)
         own = dict(zip(self.names, args, strict=True))
-        own |= {name: self.theirs(ours, self.given(ours)) for ours, name in self.ours.items()}
-        self.runner = Runner(subject, [own[name] for name in self.names], self.names)
-        self.y = self.runner.start(self.runner.args)[0]
+        self.notes = [note for note in subject.notes if not note.startswith(UNCHECKED)]  # what is to be there, we know
+        self.matched = {"x": "x"} | match(self.names[1:], case.layer.named_params())  # {our name: their name}
+        self.shapes = {ours: numpy.shape(own[name]) for ours, name in self.matched.items()}
+        own |= {name: self.theirs(ours, self.given(ours)) for ours, name in self.matched.items()}
+        self.runner = Runner(subject, list(own.values()), self.names)
+        self.y = self.ours("y", self.runner.start(self.runner.args)[0])
+        self.dtype = "float32" if self.y.dtype == "float32" else "float64"
 
     def given(self, name):
-        return arranged(self.expected, f"{self.case.name}/float64/{name}")
+        """Return an array of the test vectors."""
+        return self.expected.arrays[f"{self.case.name}/float64/{name}"]
 
     def layout(self, name):
-        """Return the kind of an array's axes and the layout it is in."""
-        kind = axis_kinds(self.expected.manifest["of"]).get(name)
-        return kind, self.weights if kind == "weight" else self.data
+        """Return the kind of an array's axes, and the layout of theirs."""
+        kind = self.kinds.get(name)
+        return kind, self.layouts.get(kind)
 
     def theirs(self, name, array):
         """Return an array of ours in their layout and shape: a bias of ours may be a row of theirs."""
         array = to_layout(array, *self.layout(name))
-        shape = getattr(self, "shapes", {}).get(name, array.shape)
-        if len(shape) == array.ndim and shape != array.shape and array.ndim > 1:
+        shape = self.shapes.get(name, array.shape)
+        if len(shape) == array.ndim and shape != array.shape:
             raise ValueError(f"{name} has shape {shape}, wanted {array.shape}")
         return array.reshape(shape)
 
-    def back(self, name, array, like=None):
-        """Return their array in our layout; a wrong shape stays. like: the parameter's name."""
-        shape = to_layout(self.given(name if like is None else like), *self.layout(name)).shape
-        if array.shape != (shape if like is None else self.shapes[like]):
+    def ours(self, name, array):
+        """Return their array, or the gradient of one, in our layout; a wrong shape stays."""
+        shape = to_layout(self.given(name), *self.layout(name)).shape
+        if array.shape != self.shapes.get(name, shape):
             return array
         return from_layout(array.reshape(shape), *self.layout(name))
 
     def right(self):
         """Return which part of y is right."""
-        y, right = self.back("y", self.y), self.given("y")
-        tolerance = arranged(self.expected, f"{self.case.name}/float32/{TOLERANCE}y")
-        return float(numpy.mean(abs(y - right) <= tolerance)) if y.shape == right.shape else 0.0
+        right, tolerance = self.given("y"), self.expected.arrays[f"{self.case.name}/float32/{TOLERANCE}y"]
+        return float(numpy.mean(abs(self.y - right) <= tolerance)) if self.y.shape == right.shape else 0.0
 
-    def backward(self, dy, x, *values):
-        """Return the gradients of x and of our parameters, as far as there are any, all in our layout."""
-        given = dict(zip(case_names(self.case), (x, *values), strict=True))
-        args = [self.theirs("x", given["x"]), *self.runner.args[1:]]
-        for ours, name in self.ours.items():
-            args[self.names.index(name)] = self.theirs(ours, given[ours])
-        gradients = self.runner.backward(self.theirs("dy", dy), *args)
-        gradients = dict(zip(self.names, gradients, strict=False))
-        names = {"x": "x"} | self.ours
-        return tuple(self.gradient(name, gradients.get(names.get(name))) for name in given)
+    def gradients(self, found):
+        """Return {our name: gradient} of the gradients that their backward gives, in their order."""
+        found = dict(zip(self.names, found, strict=False))
+        pairs = [(ours, found.get(name)) for ours, name in self.matched.items()]
+        return {ours: self.ours(ours, gradient) for ours, gradient in pairs if gradient is not None}
 
-    def gradient(self, name, array):
-        return None if array is None else self.back("dx" if name == "x" else f"d{name}", array, name)
+    def backward(self, dy, *values):
+        """Return the gradients of x and of our parameters; None where there is none."""
+        self.at(self.case.name)
+        args = dict(zip(self.names, self.runner.args, strict=True))
+        for ours, value in zip(references.arguments(self.case), values, strict=True):
+            args |= {self.matched[ours]: self.theirs(ours, value)} if ours in self.matched else {}
+        found = self.gradients(self.runner.backward(self.theirs("dy", dy), *args.values()))
+        return tuple(found.get(ours) for ours in references.arguments(self.case))
 
     def results(self):
         """Return ({name: array} of y and all gradients, findings)."""
-        arrays, findings = {"y": self.back("y", self.y)}, []
-        try:
-            dy = self.theirs("dy", self.given("dy")).astype(self.y.dtype)
-            gradients, findings = watch(self.runner, dy, self.names)
-        except Exception as error:  # the code under test may raise anything
-            return arrays, [f"backward raises {type(error).__name__}: {error}"]
-        gradients = dict(zip(self.names, gradients, strict=False))
-        for name in case_names(self.case):
-            array = gradients.get("x" if name == "x" else self.ours.get(name))
-            if array is not None and self.given(f"d{name}") is not None:
-                arrays[f"d{name}"] = self.gradient(name, array)
-        return arrays, findings
+        self.at(self.case.name)
+        dy = self.theirs("dy", self.given("dy")).astype(self.y.dtype)
+        gradients, findings = watch(self.runner, dy, self.names)
+        found = {f"d{name}": gradient for name, gradient in self.gradients(gradients).items()}
+        return {"y": self.y, **found}, findings
 
 
-def case_names(case):
-    """Return the names of a case's arguments: x, and our parameters."""
-    return ["x", *case.layer.named_params()]
-
-
-def judged(of, trials, notes):
+def judged(of, trials, notes, at=lambda case: None):
     """Return the Sweep of trials, [(Case, make)]: of y, dx and the parameters' gradients that both layers have."""
     cases = [case for case, _ in trials]
     expected = make(of, cases=cases)
-    best, errors = in_best_layout(trials, expected)
-    lacking = [n for t in best[:1] for n in t.case.layer.named_params() if n not in t.ours]
+    best, errors = in_best_layout(trials, expected, at)
+    lacking = [n for trial in [*best.values()][:1] for n in references.arguments(trial.case) if n not in trial.matched]
     if lacking:  # parameters of ours that are to do nothing
         expected = make(of, cases=cases, absent=lacking)
-        best, errors = in_best_layout(trials, expected)
-        notes = [*notes, f"not there: {', '.join(lacking)}"]
-    results, findings, wanted = {}, {}, []
-    for trial in best:
-        dtype = "float32" if trial.y.dtype == "float32" else "float64"
-        arrays, findings[f"{trial.case.name}/{dtype}"] = trial.results()
-        results |= {f"{trial.case.name}/{dtype}/{name}": array for name, array in arrays.items()}
-        names = ["y", *[f"d{name}" for name in case_names(trial.case) if name not in lacking]]
-        keys = [f"{trial.case.name}/{dtype}/{name}" for name in names]
-        wanted += [key for key in keys if key in expected.arrays]
-    backwards = {trial.case.name: trial.backward for trial in best}
-    sweep = judge(results, expected, wanted, {case.name: case for case in cases}, backwards)
+        best, errors = in_best_layout(trials, expected, at)
+        notes.append(f"{UNCHECKED}{', '.join(lacking)} (no such parameter, or no gradient of it, was found)")
+    outcomes, raised = attempted({name: trial.results for name, trial in best.items()})
+    notes += [f"{COULD_NOT_RUN} {name}: {text}" for name, text in (errors | raised).items()]
+    if not outcomes:
+        raise UserError(f"this layer fits no case of {of}: {listed(notes, 1)}.")
+    results, findings, wanted, backwards = {}, {}, [], {}
+    for name, (arrays, found) in outcomes.items():
+        trial, place = best[name], f"{name}/{best[name].dtype}"
+        results |= {f"{place}/{key}": array for key, array in arrays.items()}
+        findings[place], backwards[name] = found, trial.backward
+        gradients = [f"d{n}" for n in references.arguments(trial.case) if n not in lacking]
+        wanted += [f"{place}/{key}" for key in ("y", *gradients)]
+    sweep = judge(results, expected, [key for key in wanted if key in expected.arrays], cases, backwards)
     for key, texts in findings.items():
-        known = sweep.reports[key].findings
-        known += [text for text in texts if text not in known]
-    sweep.missing += [f"{name}/float64/y" for name in errors]
-    sweep.notes = [*notes, *[f"could not run {name}: {text}" for name, text in errors.items()]]
-    if best and axis_kinds(of):
-        sweep.notes.insert(0, f"data {best[0].data}, weights {best[0].weights}")
+        sweep.reports[key].findings += texts
+    sweep.missing += [f"{name}/float64/y" for name in errors | raised]
+    sweep.notes = ["data {data}, weights {weight}".format(**trial.layouts)] if axis_kinds(of) else []
+    sweep.notes += dict.fromkeys([*notes, *(note for trial in best.values() for note in trial.notes)])
     return sweep
 
 
-def in_best_layout(trials, expected):
-    """Return ([Trial], {case: error}) in the layouts, of data and weights, with most of y right."""
-    best, most = ([], {}), -1.0
-    pairs = itertools.product(LAYOUTS, LAYOUTS)
-    for data, weights in sorted(pairs, key=lambda pair: pair[0] != pair[1]):
-        fitting, raised = [], {}
-        for case, build in trials:
-            try:
-                fitting.append(Trial(case, build(), expected, data, weights))
-            except Exception as error:  # shapes that do not fit this layout, or anything
-                raised[case.name] = f"{type(error).__name__}: {error}"
-        score = sum(trial.right() for trial in fitting) + 1e-6 * len(fitting)
-        if score > most:
-            best, most = (fitting, raised), score
-    return best
+def in_best_layout(trials, expected, at):
+    """Return ({case: Trial}, {case: error}) in the layouts, of data and weights, with most of y right."""
+    pairs, ways = sorted(itertools.product(LAYOUTS, LAYOUTS), key=lambda pair: pair[0] != pair[1]), []
+    for data, weights in pairs:
+        more = (expected, {"data": data, "weight": weights}, at)
+        ways.append(attempted({case.name: functools.partial(Trial, case, build, *more) for case, build in trials}))
+    fit, errors = max(ways, key=lambda way: (sum(trial.right() for trial in way[0].values()), len(way[0])))
+    if fit:
+        return fit, errors
+    return fit, {name: " or ".join(dict.fromkeys(raised[name] for _, raised in ways)) for name in errors}
+
+
+def attempted(jobs):
+    """Return ({case: result}, {case: error}) of functions that call the code under test, {case: function}."""
+    done, raised = {}, {}
+    for case, job in jobs.items():
+        try:
+            done[case] = job()
+        except MemoryError:
+            raise
+        except Exception as error:  # shapes that do not fit a layout, or anything
+            raised[case] = f"{type(error).__name__}: {error}"
+    return done, raised

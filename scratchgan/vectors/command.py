@@ -1,19 +1,18 @@
 """The commands gradcheck, vectors and verify of `python -m scratchgan`. Each returns an exit status."""
 
 import argparse
-import contextlib
-import importlib.util
-import io
-import sys
-import traceback
-from pathlib import Path
+import os
+import re
 
-from scratchgan.gradcheck.plain import AGREE, UNRESOLVED, WRONG
 from scratchgan.support.errors import UserError
 from scratchgan.vectors import files
 
-STATUS = {AGREE: 0, WRONG: 1, UNRESOLVED: 2}
 COULD_NOT_RUN = 3
+LONGEST = 10**6  # seconds that one can wait for: more is no time to wait, and some systems cannot
+CODE = """with --like, a class, or a function that returns a layer, given the arguments of our constructor; without, a
+class or a function: its backward is FORWARD,BACKWARD or called alike (affine_forward, affine_backward), or the function
+returns (value, gradients...); default: forward and backward. What it is checked at is `args` in the file, or variables
+of the arguments' names, or --shape"""
 
 
 class Parser(argparse.ArgumentParser):
@@ -23,8 +22,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(f"python -m scratchgan {command}", description=description, allow_abbrev=False)
 
     def error(self, message):
-        self.print_usage(sys.stderr)
-        self.exit(COULD_NOT_RUN, f"{self.prog}: error: {message}\n")
+        self.exit(COULD_NOT_RUN, f"{self.prog}: error: {message} (see --help)\n")
 
 
 def vectors(arguments):
@@ -46,19 +44,18 @@ def vectors(arguments):
         return 0
     if options.name is None:
         parser.error("give a name, such as conv2d, or --list")
-    ending = Path(options.out or "").suffix.removeprefix(".")
-    format = options.format or (ending if ending in files.FORMATS else "npz")
+    format = options.format or ("json" if (options.out or "").endswith(".json") else "npz")
     out = options.out or f"{options.name}.{format}"
     made = make(options.name, options.layout)
     files.write(out, format, made)
-    counts = f"{len(made.manifest['cases'])} cases, {len(made.arrays)} arrays"
-    print(f"wrote {out}: {options.name}, {counts}, {options.layout}")
+    cases, arrays = len(made.manifest["cases"]), len(made.arrays)
+    print(f"wrote {out}: {options.name}, {cases} cases, {arrays} arrays, {options.layout}")
     return 0
 
 
 def verify(arguments):
     """Judge results against test vectors."""
-    from scratchgan.vectors.verify import verify
+    from scratchgan.vectors.verify import STATUS, verify
 
     parser = Parser("verify", "Judge results that were computed elsewhere against test vectors (docs/vectors.md).")
     parser.add_argument("results", metavar="RESULTS", help="an .npz or .json file")
@@ -68,71 +65,61 @@ def verify(arguments):
     options = parser.parse_args(arguments)
     skip = [part for part in options.skip.split(",") if part]
     outcome = verify(files.read(options.results), files.read(options.against), skip)
-    return say(outcome, options.json)
-
-
-def say(outcome, as_json):
-    """Print an outcome; return its exit status."""
-    print(outcome.to_json(indent=1) if as_json else outcome)
+    print(outcome.to_json(indent=1) if options.json else outcome)
     return STATUS[outcome.overall]
 
 
 def gradcheck(arguments):
-    """Check code in a Python file against a reference."""
+    """Check code in a Python file, on its own or against a reference."""
+    from scratchgan.vectors.process import in_child
     from scratchgan.vectors.references import LAYERS, cases
 
-    parser = Parser("gradcheck", "Check a layer of your own against ours, over awkward shapes (docs/gradcheck.md).")
-    parser.add_argument("code", metavar="FILE.py:NAME", help="a class; or a function that returns a layer")
-    parser.add_argument("--like", metavar="REFERENCE", required=True, help=", ".join(LAYERS))
+    parser = Parser("gradcheck", "Check gradients in a Python file (docs/gradcheck.md), in a process of its own.")
+    parser.add_argument("code", metavar="FILE.py[:NAME]", help=CODE)
+    parser.add_argument("--like", metavar="REFERENCE", help=f"compare with a layer of ours: {', '.join(LAYERS)}")
+    parser.add_argument("--case", action="append", default=[], help="run this case of the reference only; repeatable")
+    parser.add_argument("--shape", action="append", default=[], metavar="x=4x3", type=shape,
+                        help="draw this argument instead of taking the file's `args`; once for each")  # fmt: skip
+    parser.add_argument("--timeout", type=float, default=60, help="in seconds (default: %(default)s)")
+    parser.add_argument("--prints", action="store_true", help="show what the code prints, on stderr")
     parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
     options = parser.parse_args(arguments)
-    cases(options.like)  # raises where there is no such reference
-    thing, path = load(options.code)
-    from scratchgan.vectors.against import sweep
+    file, names = named(options.code)
+    if not 0 < options.timeout <= LONGEST:
+        parser.error(f"--timeout: wanted more than 0 and at most {LONGEST} seconds")
+    if options.like is None and options.case:
+        parser.error("--case needs --like")
+    if options.like is not None:
+        if len(names) != 1 or options.shape:
+            parser.error("with --like, write FILE.py:NAME, a class or a function that returns a layer, and no --shape")
+        known = [case.name for case in cases(options.like)]  # raises where there is no such reference
+        for case in set(options.case) - set(known):
+            raise UserError(f"{options.like} has no case {case!r}; it has {', '.join(known)}.")
+    if not os.path.isfile(file):
+        raise UserError(f"there is no file {file}.")
+    if os.path.getsize(file) > files.LARGEST:
+        raise UserError(f"{file} is too large to be code.")
+    job = {"code": options.code, "file": file, "names": names, "like": options.like, "cases": options.case}
+    job |= {"shapes": dict(options.shape), "json": options.json}
+    status, text = in_child(job, options.timeout, options.prints)
+    print(text)
+    return status
 
-    try:
-        with contextlib.redirect_stdout(io.StringIO() if options.json else sys.stdout):
-            outcome = sweep(thing, like=options.like)
-    except UserError:
-        raise
-    except Exception as error:  # the code under test may raise anything
-        raise UserError(f"{options.code} could not be checked: {described(error, path)}.") from error
-    if not outcome.reports:
-        first = next((note for note in outcome.notes if note.startswith("could not run")), "no case fits")
-        raise UserError(f"{options.code}: none of the cases could be run; {first}.")
-    return say(outcome, options.json)
 
-
-def load(code):
-    """Return what FILE.py:NAME names, and the file's path; raise UserError where there is no such thing."""
-    file, _, name = code.rpartition(":")
-    path = Path(file)
-    if not file or not name.isidentifier():
+def named(code):
+    """Return (file, [names]) of FILE.py, FILE.py:NAME or FILE.py:FORWARD,BACKWARD; raise UserError for other text."""
+    found = re.fullmatch(r"(.*\.py)(?::(\w+)(?:,(\w+))?)?", code, flags=re.DOTALL)
+    if not found:
         raise UserError(f"{code!r} does not name code: write FILE.py:NAME, such as mylayers.py:MyConv.")
-    if not path.is_file():
-        raise UserError(f"there is no file {path}.")
-    sys.path.insert(0, str(path.resolve().parent))  # so that the file can import its neighbours
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None:
-        raise UserError(f"{path} is no Python file: its name must end with .py.")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules.setdefault(path.stem, module)  # copies of its objects, and dataclasses, look it up there
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        raise UserError(f"{path} cannot be imported: {described(error, path)}.") from error
-    if not callable(getattr(module, name, None)):
-        own = [n for n, thing in vars(module).items() if callable(thing) and thing.__module__ == path.stem]
-        raise UserError(f"{path} has no class or function {name}; it has {', '.join(own) or 'none'}.")
-    return getattr(module, name), path
+    return found[1], [name for name in found.groups()[1:] if name]
 
 
-def described(error, path):
-    """Return an error in one line, with the last line of the user's file that it passed through."""
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).name == path.name]
-    line = getattr(error, "lineno", None) or (frames[-1].lineno if frames else None)
-    place = "" if line is None else f" ({path.name}, line {line})"
-    return f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'}{place}"
+def shape(text):
+    """Return (name, shape) of text such as x=4x3."""
+    found = re.fullmatch(r"(\w+)=(\d+(?:x\d+)*)?", text)
+    if not found:
+        raise argparse.ArgumentTypeError(f"wanted a name and its sides, such as x=4x3, not {text!r}")
+    return found[1], [int(side) for side in (found[2] or "").split("x") if side]
 
 
 COMMANDS = {"gradcheck": gradcheck, "vectors": vectors, "verify": verify}

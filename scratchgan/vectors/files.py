@@ -6,16 +6,19 @@ A key is CASE/DTYPE/NAME, such as `stride_tail/float32/dW`; docs/vectors.md tell
 import io
 import json
 import re
+import stat
 import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy
 
-from scratchgan.support.errors import DataError
+from scratchgan.support.errors import DataError, UserError
 from scratchgan.support.files import replacing
 
 FORMATS = ("npz", "json")
+LARGEST = 1 << 28  # bytes of a file, packed or unpacked: our largest vectors, as JSON, have a hundredth of it
+AXES = 8  # of an array: our own have 5, and the search for causes tries every order of them
 
 
 class Vectors(NamedTuple):
@@ -27,8 +30,14 @@ class Vectors(NamedTuple):
 
 def write(path, format, vectors):
     """Write vectors in full or not at all, as "npz" or "json"; raise UserError where `path` cannot be written."""
-    with replacing(path) as file:
-        file.write(as_json(vectors) if format == "json" else as_npz(vectors))
+    path = Path(path)
+    if not path.name or path.absolute().parent == Path("/dev"):  # /dev/stdout is not to be replaced
+        raise UserError(f"Cannot write {path}: it is no file.")
+    try:
+        with replacing(path) as file:
+            file.write(as_json(vectors) if format == "json" else as_npz(vectors))
+    except ValueError as error:  # a NUL in its name
+        raise UserError(f"Cannot write {path}: {error}.") from error
 
 
 def as_json(vectors):
@@ -49,54 +58,52 @@ def as_npz(vectors):
             archive.writestr(zipfile.ZipInfo(name), text)  # a ZipInfo without a date, unlike a plain name
         for key, array in vectors.arrays.items():
             content = io.BytesIO()
-            numpy.save(content, little_endian(array))
+            numpy.save(content, numpy.array(array, array.dtype.newbyteorder("<"), order="C"))  # on every machine
             archive.writestr(zipfile.ZipInfo(f"{key}.npy"), content.getvalue())
     return buffer.getvalue()
 
 
 def texts(vectors):
     """Return the text files beside the arrays, {name: text}. arrays.txt is made for fscanf: KEY DTYPE RANK SIDES."""
-    lines = [
-        " ".join(map(str, (key, array.dtype.name, array.ndim, *array.shape))) for key, array in vectors.arrays.items()
-    ]
+    rows = [(key, array.dtype.name, array.ndim, *array.shape) for key, array in vectors.arrays.items()]
     return {
-        "README.txt": "\n".join(vectors.manifest["conventions"]) + "\n",
+        "README.txt": "".join(f"{line}\n" for line in vectors.manifest["conventions"]),
         "manifest.json": json.dumps(vectors.manifest, indent=1) + "\n",
-        "arrays.txt": "\n".join(lines) + "\n",
+        "arrays.txt": "".join(" ".join(map(str, row)) + "\n" for row in rows),
     }
-
-
-def little_endian(array):
-    """Return an array in row-major order with the lowest byte of each number first, on every machine."""
-    return numpy.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False).reshape(array.shape)
 
 
 def read(path):
     """Return the Vectors in a file; results written by others need no manifest, and get an empty one.
 
-    Raises DataError, naming the file and what is wrong with it.
+    Raises DataError, naming the file and what is wrong with it, whatever the file is.
     """
     try:
+        about = Path(path).stat()
+        if not stat.S_ISREG(about.st_mode):  # a pipe or a device may never end
+            raise DataError(f"Cannot read {path}: it is no regular file.")
+        if about.st_size > LARGEST:
+            raise DataError(f"Cannot read {path}: it has {about.st_size:,} bytes, more than {LARGEST:,}.")
         content = Path(path).read_bytes()
-    except OSError as error:
-        raise DataError(f"Cannot read {path}: {error.strerror or error}.") from error
-    if content.startswith(b"PK"):
-        return read_npz(path, content)
-    if content.lstrip().startswith(b"{"):
-        return read_json(path, content)
-    raise DataError(f"{path} is no results file: wanted an .npz or a .json file.")
+    except (OSError, ValueError) as error:  # ValueError: a NUL in its name
+        raise DataError(f"Cannot read {path}: {getattr(error, 'strerror', None) or error}.") from error
+    return (read_npz if content.startswith(b"PK") else read_json)(path, content)
 
 
 def read_npz(path, content):
     """Return the Vectors in an .npz file, compressed or not."""
     try:
         with numpy.load(io.BytesIO(content)) as archive:
+            if sum(part.file_size for part in archive.zip.infolist()) > LARGEST:
+                raise ValueError(f"it unpacks to more than {LARGEST:,} bytes")
             members = {name: archive[name] for name in archive.files}
     except Exception as error:  # damaged bytes may raise anything: zlib's errors, a MemoryError for a huge header
         raise DataError(f"{path} is damaged, or holds something other than arrays of numbers: {error}.") from error
-    manifest = parse_json(f"manifest.json in {path}", members.get("manifest.json", b"{}"))
     arrays = {key: number(path, key, array) for key, array in members.items() if isinstance(array, numpy.ndarray)}
-    return Vectors(manifest, arrays)
+    manifest = members.get("manifest.json", b"{}")
+    if not isinstance(manifest, bytes):
+        raise DataError(f"{path} is damaged: its manifest.json is an array.")
+    return Vectors(parse_json(f"manifest.json in {path}", manifest), arrays)
 
 
 def read_json(path, content):
@@ -107,34 +114,35 @@ def read_json(path, content):
         raise DataError(f"{path}: its manifest and its arrays must be objects, of values by name.")
     for key, value in given.items():
         entry = value if isinstance(value, dict) else {"data": value}
+        dtype = "float32" if "/float32/" in key else "float64"
         try:
-            array = numpy.array(entry["data"], dtype=entry.get("dtype", dtype_of(key)))
-            arrays[key] = number(path, key, array.reshape(entry.get("shape", array.shape)))
-        except (KeyError, ValueError, TypeError, OverflowError) as error:
-            raise DataError(f"{path}: {key} is no array of numbers ({error}).") from error
+            array = numpy.array(entry["data"], dtype=entry.get("dtype", dtype))
+            array = array.reshape(entry.get("shape", array.shape))
+        except Exception as error:  # a dtype, a shape and numbers of others may raise anything
+            raise DataError(f"{path}: {key} is no array of numbers ({type(error).__name__}: {error}).") from error
+        arrays[key] = number(path, key, array)
     return Vectors(manifest, arrays)
 
 
 def parse_json(path, content):
-    """Return the object that JSON text stands for, with nan and inf as C prints them; else raise DataError."""
-    text = re.sub(rb"(?<=[\[,\s])(-?)inf(?=[\],\s])", rb"\1Infinity", content)
+    """Return the object that JSON text stands for, in UTF-8, -16 or -32, with nan and inf as C prints them.
+
+    Raises DataError where it stands for none.
+    """
     try:
-        value = json.loads(re.sub(rb"(?<=[\[,\s])-?nan(?=[\],\s])", b"NaN", text))
-    except ValueError as error:
+        text = content.decode(json.detect_encoding(content)).strip()
+        if not text.startswith("{"):
+            raise DataError(f"{path} is no results file: wanted an .npz file, or a JSON object.")
+        text = re.sub(r"(?<=[\[,\s])(-?)inf(?=[\],\s])", r"\1Infinity", text)
+        return json.loads(re.sub(r"(?<=[\[,\s])-?nan(?=[\],\s])", "NaN", text))
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path} cannot be read as JSON: {error}.") from error
-    if not isinstance(value, dict):
-        kind = type(value).__name__
-        raise DataError(f"{path} cannot be read as JSON: it is a {kind}, wanted an object.")
-    return value
-
-
-def dtype_of(key):
-    """Return the dtype that a key, CASE/DTYPE/NAME, stands for."""
-    return "float32" if "/float32/" in key else "float64"
 
 
 def number(path, key, array):
     """Return an array if it holds numbers, else raise DataError."""
     if array.dtype.kind not in "fiub":
         raise DataError(f"{path}: {key} holds {array.dtype}, wanted real numbers.")
+    if array.ndim > AXES:
+        raise DataError(f"{path}: {key} has {array.ndim} axes, wanted {AXES} at most.")
     return array

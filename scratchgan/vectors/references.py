@@ -21,9 +21,19 @@ class Case(NamedTuple):
     x: numpy.ndarray
 
 
-def normal(*shape, scale=1.0, offset=0.0, seed=1):
-    """Draw numbers that float32 can hold, as float64: both dtypes then start from the same x."""
-    return (scale * numpy.random.default_rng(seed).standard_normal(shape) + offset).astype("float32").astype("float64")
+def arguments(case):
+    """Return the names of what a case's layer has gradients of: x, and its parameters."""
+    return ("x", *case.layer.named_params())
+
+
+def rounded(array):
+    """Return float64 numbers that float32 can hold: both dtypes then start from the same ones."""
+    return array.astype("float32").astype("float64")
+
+
+def normal(*shape, scale=1.0, offset=0.0):
+    """Draw normal numbers."""
+    return rounded(scale * numpy.random.default_rng(1).standard_normal(shape) + offset)
 
 
 def distinct(*shape):
@@ -53,7 +63,7 @@ def pointwise(layer, kinked=False):
 
 
 def softmax(layer):
-    """Cases for functions of rows, with logits that overflow."""
+    """Cases for functions of rows."""
     about = "exp(x) overflows unless the maximum is taken away first"
     return [*pointwise(layer), Case("large_logits", about, layer, normal(2, 4, scale=2.0, offset=200.0))]
 
@@ -70,16 +80,13 @@ def dense():
 
 def embedding():
     """Cases for y = W[x]; x holds integers, some of them twice."""
-    draw = lambda classes, *shape: numpy.random.default_rng(1).integers(0, classes, shape)
-    return [
-        Case("repeated_rows", "a row that is used twice", layers.Embedding(4, 3, rng=rng()), draw(4, 7)),
-        Case("sequence", "two axes", layers.Embedding(5, 2, rng=rng()), draw(5, 2, 3)),
-    ]
+    rows = [("repeated_rows", "a row that is used twice", 4, 3, 7), ("sequence", "two axes", 5, 2, (2, 3))]
+    draw = lambda classes, shape: numpy.random.default_rng(1).integers(0, classes, shape)
+    return [Case(n, about, layers.Embedding(K, C, rng=rng()), draw(K, shape)) for n, about, K, C, shape in rows]
 
 
 # ---- convolutions ----------------------------------------------------------------------------------------
 
-UNLIKE = {"kernel": (3, 2, 2), "stride": (2, 1, 3), "padding": (1, 2, 0), "dilation": (2, 1, 2)}
 CONVOLUTIONS = [  # name, about, batch, sides (cut to the number of axes), in, out, settings (cut likewise)
     ("plain", "the general case", 2, (6, 6, 5), 2, 3, {"kernel": (3, 3, 3)}),
     ("batch_1", "a batch of one", 1, (5, 6, 4), 2, 3, {"kernel": (3, 3, 2)}),
@@ -96,7 +103,8 @@ CONVOLUTIONS = [  # name, about, batch, sides (cut to the number of axes), in, o
     ("dilation", "dilation", 2, (7, 6, 5), 2, 2, {"kernel": (3, 2, 2), "dilation": 2}),
     ("groups", "channels in two groups", 2, (4, 3, 2), 4, 6, {"kernel": (3, 3, 3), "padding": 1, "groups": 2}),
     ("depthwise", "each channel has a group of its own", 2, (4, 3, 2), 3, 6, {"kernel": (2, 2, 2), "groups": 3}),
-    ("everything", "all settings at once, none alike", 3, (7, 6, 5), 4, 2, {**UNLIKE, "groups": 2}),
+    ("everything", "all settings at once, none alike", 3, (7, 6, 5), 4, 2,
+     {"kernel": (3, 2, 2), "stride": (2, 1, 3), "padding": (1, 2, 0), "dilation": (2, 1, 2), "groups": 2}),
 ]
 
 
@@ -144,8 +152,7 @@ def pool(kind):
         ("padding", "padding", {"kernel": 3, "stride": 2, "padding": 1}, (1, 5, 6, 2)),
         ("below_zero", "all x are below 0, and padding must not win", {"kernel": 2, "padding": 1}, (2, 4, 4, 2)),
     ]  # fmt: skip
-    shift = {"below_zero": 20}
-    return [Case(n, about, kind(**settings), distinct(*s) - shift.get(n, 0)) for n, about, settings, s in rows]
+    return [Case(n, about, kind(**own), distinct(*s) - 20 * (n == "below_zero")) for n, about, own, s in rows]
 
 
 def pictures(make):

@@ -4,59 +4,77 @@ import numpy
 
 from scratchgan.gradcheck.causes.search import diagnose
 from scratchgan.gradcheck.explain import listed
-from scratchgan.gradcheck.plain import AGREE, WRONG, Comparison, Context
+from scratchgan.gradcheck.plain import AGREE, UNRESOLVED, WRONG, Comparison, Context
 from scratchgan.gradcheck.protocol import of_layer
 from scratchgan.gradcheck.report import Report, Sweep
 from scratchgan.support.errors import DataError
 from scratchgan.vectors import references
-from scratchgan.vectors.layouts import LAYOUTS, axis_kinds, from_layout, to_layout
-from scratchgan.vectors.make import TOLERANCE, loaded
+from scratchgan.vectors.layouts import LAYOUTS, TOLERANCE, axis_kinds, from_layout, to_layout
+from scratchgan.vectors.make import FORMAT, loaded, make
+
+STATUS = {AGREE: 0, WRONG: 1, UNRESOLVED: 2}  # of the commands
+# Another machine adds in another order: its results are within the tolerances of ours. Its tolerances come from the
+# rounding that one run had there, which luck makes small or large. They are never used: verdicts come from our own.
+LOOSER = 100
+INPUTS = 4  # eps of its largest entry, by which an input of another machine may differ
 
 
 def verify(results, expected, skip=()):
     """Compare results, `Vectors` without a manifest, with test vectors; return a Sweep.
 
     skip: parts of keys, such as "groups", "float64" or "y", that are not expected. One dtype is enough, and the second
-    order may be left out as a whole; all else that is not there is missing. Raises DataError where nothing fits.
+    order may be left out as a whole; all else that is not there is missing. Raises DataError where nothing fits, and
+    where the vectors are not what `make` writes.
     """
+    expected = whole(expected)
     wanted = wanted_keys(results, expected, skip)
-    of = expected.manifest["of"]
-    cases = {case.name: case for case in references.cases(of)} if of in references.LAYERS else {}
-    sweep = judge(results.arrays, expected, wanted, cases)
-    sweep.notes = remarks(results, expected, wanted) + sweep.notes
+    sweep = judge(results.arrays, expected, wanted, references.cases(expected.manifest["of"]))
+    skipped = [f"skipped: {', '.join(skip)}"] if skip else []
+    sweep.notes = skipped + remarks(results, expected, wanted) + sweep.notes
     return sweep
 
 
-def judge(results, expected, wanted, cases, backwards=None):
-    """Return a Sweep on results, {key: array}, of which the keys `wanted` should be there.
+# ---- what the files hold ----------------------------------------------------------------------------------
 
-    cases: {name: Case}, where a cause is looked for; backwards: {case: backward(dy, x, parameters...)}, where the code
-    can still be called: then the results are in our layout.
+
+def whole(given):
+    """Return our own test vectors, channels last, for those of a file; raise DataError unless the file holds the same.
+
+    It is ours that verdicts come from: nothing that is lacking, damaged or loosened in a file makes one milder.
     """
-    manifest = expected.manifest
-    pairs = {key: Pair(results[key], expected, key) for key in wanted if key in results}
-    chosen = {} if backwards else choose_layouts({key: pair for key, pair in pairs.items() if pair.right.ndim > 1})
-    reports = {}
-    for key, pair in pairs.items():
-        case, dtype, name = key.split("/")
-        report = reports.setdefault(f"{case}/{dtype}", Report({}, title=f"{case}/{dtype} ({manifest['cases'][case]})"))
-        layouts = LAYOUTS[:1] if backwards else (chosen.get(name, LAYOUTS[0]), *LAYOUTS)
-        report.comparisons[name] = pair.compare(name, layouts)
-        if report.comparisons[name].yours.shape != pair.right.shape:
-            shape = to_layout(pair.right, pair.kind, manifest["layout"]).shape
-            report.findings.append(f"{name} has shape {pair.yours.shape}, wanted {shape}")
-    explain(reports, expected, cases, backwards or {})
-    other = [name for name, layout in chosen.items() if layout != manifest["layout"]]
-    notes = [f"{', '.join(other)}: recognised as {chosen[other[0]]}"] if other else []
-    return Sweep(manifest["of"], reports, manifest["cases"], notes, [key for key in wanted if key not in results])
+    of, layout = given.manifest.get("of"), given.manifest.get("layout")
+    if given.manifest.get("format") != FORMAT or of not in [*references.LAYERS] or layout not in LAYOUTS:
+        raise DataError("--against is no file of test vectors: make one with `python -m scratchgan vectors`.")
+    own, kinds = make(of, layout), axis_kinds(of)
+    told = {field: given.manifest.get(field) for field in ("dtypes", "names", "cases")}
+    faults = [f"{field!r} in the manifest differs" for field, value in told.items() if value != own.manifest[field]]
+    faults += [f"{key} is lacking" for key in own.arrays if key not in given.arrays]
+    faults += [f"{key} is another" for key, array in given.arrays.items() if not same(key, array, own)]
+    if faults:
+        raise DataError(
+            f"--against cannot be used: {listed(faults, 3)}, where this version writes something else. The file is "
+            f"damaged or from another version: make it anew with `python -m scratchgan vectors {of}`."
+        )
+    return own._replace(
+        arrays={key: from_layout(array, kinds.get(key.split("/")[2]), layout) for key, array in own.arrays.items()}
+    )
+
+
+def same(key, array, own):
+    """Whether an array of test vectors is as in our own, up to what another machine may change."""
+    right = own.arrays.get(key)
+    if right is None or (array.dtype.name, array.shape) != (right.dtype.name, right.shape):
+        return False
+    case, dtype, name = key.split("/")
+    eps = numpy.finfo(right.dtype if right.dtype.kind == "f" else float).eps
+    slack = own.arrays.get(f"{case}/{dtype}/{TOLERANCE}{name}", INPUTS * eps * numpy.max(numpy.abs(right), initial=0))
+    low, high = (0, LOOSER * right) if name.startswith(TOLERANCE) else (right - slack, right + slack)
+    return bool(((low <= array) & (array <= high)).all())
 
 
 def wanted_keys(results, expected, skip):
     """Return the keys that the results should have; raise DataError unless they have one of them."""
     manifest = expected.manifest
-    whole = {"of", "names", "cases", "dtypes", "layout"} <= manifest.keys()
-    if not whole or not str(manifest.get("format", "")).startswith("scratchgan test vectors"):
-        raise DataError("--against is no file of test vectors: make one with `python -m scratchgan vectors`.")
     if results.manifest.get("format") == manifest["format"]:
         raise DataError("the results are test vectors themselves: write a file with only the arrays that you compute.")
     order = {key: manifest["names"].get(key.split("/")[-1], "input") for key in expected.arrays}
@@ -71,48 +89,67 @@ def wanted_keys(results, expected, skip):
 
 def remarks(results, expected, wanted):
     """Return what was left out of the results, and what in them means nothing here."""
-    names = {key.split("/")[2] for key in wanted}
-    dtypes = {key.split("/")[1] for key in wanted}
-    notes = [f"not checked: {dtype}" for dtype in expected.manifest["dtypes"] if dtype not in dtypes]
+    parts = {part for key in wanted for part in key.split("/")[1:]}
+    notes = [f"not checked: {dtype}" for dtype in expected.manifest["dtypes"] if dtype not in parts]
     for order in ("forward", "backward", "second order"):
-        left_out = [n for n, kind in expected.manifest["names"].items() if kind == order and n not in names]
-        if left_out:
-            notes.append(f"not checked: {', '.join(left_out)} ({order})")
+        left_out = [n for n, kind in expected.manifest["names"].items() if kind == order and n not in parts]
+        notes += [f"not checked: {', '.join(left_out)} ({order})"] if left_out else []
     unknown = [key for key in results.arrays if key not in expected.arrays]
-    if unknown:
-        notes.append(f"not judged, as the vectors have no such key: {listed(unknown)}")
-    wide = [key for key in wanted if "/float32/" in key and getattr(results.arrays.get(key), "dtype", "") == "float64"]
-    if wide:
-        notes.append(f"judged as float32, though written as float64: {listed(wide, 3)}")
-    return notes
+    return notes + ([f"not judged, as the vectors have no such key: {listed(unknown)}"] if unknown else [])
+
+
+# ---- verdicts --------------------------------------------------------------------------------------------
+
+
+def judge(results, expected, wanted, cases, backwards=None):
+    """Return a Sweep on results, {key: array}, of which the keys `wanted` should be there.
+
+    expected: Vectors, channels last; their manifest says which layout was asked for. backwards: {case: backward(dy, x,
+    parameters...)}, where the code can still be called: then the results have their channels last.
+    """
+    manifest, reports = expected.manifest, {}
+    pairs = {key: Pair(results[key], expected, key) for key in wanted if key in results}
+    chosen = {} if backwards else choose_layouts([pair for pair in pairs.values() if pair.right.ndim > 1])
+    for key, pair in pairs.items():
+        place, name = key.rsplit("/", 1)
+        about = manifest["cases"][place.split("/")[0]]
+        report = reports.setdefault(place, Report({}, title=f"{place} ({about})"))
+        report.comparisons[name] = pair.compare(LAYOUTS[:1] if backwards else (chosen.get(name, LAYOUTS[0]), *LAYOUTS))
+        if report.comparisons[name].yours.shape != pair.right.shape:
+            shape = pair.shape(manifest["layout"])
+            report.findings.append(f"{name} has shape {pair.yours.shape}, wanted {shape}")
+    explain(reports, expected, cases, backwards or {})
+    other = [name for name, layout in chosen.items() if layout != manifest["layout"]]
+    notes = [f"{', '.join(other)}: recognised as {chosen[other[0]]}"] if other else []
+    return Sweep(manifest["of"], reports, manifest["cases"], notes, [key for key in wanted if key not in results])
 
 
 class Pair:
-    """One array of the results, and the right one with its tolerance; both of those with channels last, in float64."""
+    """One array of the results, and the right one with its tolerance; both of those have their channels last."""
 
     def __init__(self, yours, expected, key):
-        case, dtype, name = key.split("/")
-        layout = expected.manifest["layout"]
-        self.yours = yours
-        self.kind = axis_kinds(expected.manifest["of"]).get(name)
-        self.right = from_layout(expected.arrays[f"{case}/float64/{name}"], self.kind, layout)
-        tolerance = expected.arrays[f"{case}/{dtype}/{TOLERANCE}{name}"].astype(float)
-        self.tolerance = from_layout(tolerance, self.kind, layout)
+        case, dtype, self.name = key.split("/")
+        self.yours, self.kind = yours, axis_kinds(expected.manifest["of"]).get(self.name)
+        self.right = expected.arrays[f"{case}/float64/{self.name}"]
+        self.tolerance = expected.arrays[f"{case}/{dtype}/{TOLERANCE}{self.name}"].astype(float)
+
+    def shape(self, layout):
+        """Return the shape that yours should have in a layout."""
+        return to_layout(self.right, self.kind, layout).shape
 
     def arranged(self, layout):
         """Return yours with the channels last, if it is in this layout; None if its shape says that it is not."""
-        shape = to_layout(self.right, self.kind, layout).shape
         flat = self.yours.ndim <= 1 and self.yours.size == self.right.size  # a list of numbers, in row-major order
-        if self.yours.shape != shape and not flat:
+        if self.yours.shape != self.shape(layout) and not flat:
             return None
-        return from_layout(self.yours.reshape(shape), self.kind, layout)
+        return from_layout(self.yours.reshape(self.shape(layout)), self.kind, layout)
 
-    def compare(self, name, layouts):
+    def compare(self, layouts):
         """Return a Comparison, in the first layout that fits; where none does, yours keeps its shape."""
         candidates = [self.arranged(layout) for layout in layouts]
         yours = next((array for array in candidates if array is not None), self.yours)
         checked = numpy.ones(self.right.shape, dtype=bool)
-        comparison = Comparison(name, yours, self.right, self.tolerance, checked, AGREE, self.tolerance)
+        comparison = Comparison(self.name, yours, self.right, self.tolerance, checked, AGREE, self.tolerance)
         comparison.verdict = WRONG if comparison.wrong().any() else AGREE
         return comparison
 
@@ -120,62 +157,53 @@ class Pair:
 def choose_layouts(pairs):
     """Return {name: layout}: that in which most entries agree, over all cases; where they tie, as in most names."""
     votes = {}
-    for key, pair in pairs.items():
-        own = votes.setdefault(key.split("/")[2], dict.fromkeys(LAYOUTS, 0))
+    for pair in pairs:
+        own = votes.setdefault(pair.name, dict.fromkeys(LAYOUTS, 0))
         for layout in LAYOUTS:
             if (yours := pair.arranged(layout)) is not None:
-                with numpy.errstate(invalid="ignore"):
-                    own[layout] += int((abs(yours - pair.right) <= pair.tolerance).sum())
+                own[layout] += int((abs(yours - pair.right) <= pair.tolerance).sum())
     most = {layout: sum(own[layout] == max(own.values()) > 0 for own in votes.values()) for layout in LAYOUTS}
     return {name: max(LAYOUTS, key=lambda layout, own=own: (own[layout], most[layout])) for name, own in votes.items()}
 
 
 def explain(reports, expected, cases, backwards):
     """Look for the causes of what is wrong: for each name in the first case in which it is."""
-    seen = set()
+    seen, by_name = set(), {case.name: case for case in cases}
     for key, report in reports.items():
-        wrong, case = {name for name, verdict in report.verdict.items() if verdict == WRONG}, key.split("/")[0]
-        if wrong <= seen or case not in cases:
-            continue
-        seen |= wrong
-        for context in contexts(cases[case], report, expected):
-            context.backward = backwards.get(case, context.backward) if not context.second_order else context.backward
-            report.causes += diagnose(context)
+        wrong, name = {name for name, verdict in report.verdict.items() if verdict == WRONG}, key.split("/")[0]
+        if not wrong <= seen:
+            seen |= wrong
+            for context in contexts(by_name[name], report, expected, backwards.get(name)):
+                report.causes += diagnose(context)
 
 
-def contexts(case, report, expected):
-    """Yield the Contexts of the first and of the second order: the right forward, and your gradients by argument."""
-    of, names = expected.manifest["of"], expected.manifest["names"]
-    held = {name: arranged(expected, f"{case.name}/float64/{name}") for name in names}
-    held = {name: array for name, array in held.items() if array is not None}
-    given = [name for name in held if names[name] == "input" and name not in ("dy", "ddx")]
-    given = tuple(name for name in given if not name.startswith("running_"))
-    args = tuple(held[name] for name in given)
-    gradients = [f"d{name}" for name in given]
-    layer = loaded(case, held, "float64")
-    first, second = of_layer(layer)[0], of_layer(layer, second_order=True)[0]
-    yield context(report, given, gradients, args, held["dy"], held["y"], lambda *args: first.start(*args)[0], of)
-    if "ddx" in held:
-        gradients = ["ddy", "bend", *[f"bend_{name}" for name in given[1:]]]
-        args = (held["dy"], *args)
-        forward = lambda *args: second.start(*args)[0]
-        yield context(report, ("dy", *given), gradients, args, held["ddx"], held["dx"], forward, of, True)
+def contexts(case, report, expected, backward):
+    """Yield the Contexts of the first and of the second order: the right forward, and your gradients by argument.
+
+    backward: yours, where it can be called; it has no second order.
+    """
+    start = f"{case.name}/float64/"
+    held = {key.removeprefix(start): array for key, array in expected.arrays.items() if key.startswith(start)}
+    layer, names = loaded(case, held, "float64"), references.arguments(case)
+    yield context(layer, report, held, {name: f"d{name}" for name in names}, "dy", "y", backward)
+    if "ddx" in held and backward is None:
+        bends = {"dy": "ddy", "x": "bend"} | {name: f"bend_{name}" for name in names[1:]}
+        yield context(layer, report, held, bends, "ddx", "dx")
 
 
-def arranged(vectors_, key):
-    """Return an array of test vectors with its channels last; None if there is none."""
-    kind = axis_kinds(vectors_.manifest["of"]).get(key.split("/")[-1])
-    return from_layout(vectors_.arrays[key], kind, vectors_.manifest["layout"]) if key in vectors_.arrays else None
+def context(layer, report, held, results, dy, y, backward=None):
+    """Return the Context of one call: results are {argument: name of its gradient}, dy and y names.
 
+    Without a backward, it knows yours, as the one answer to what was asked.
+    """
+    names, args, second_order = tuple(results), tuple(held[name] for name in results), dy == "ddx"
+    comparisons = {n: report.comparisons[result] for n, result in results.items() if result in report.comparisons}
+    subject = of_layer(layer, second_order=second_order)[0]
 
-def context(report, names, results, args, dy, y, forward, of, second_order=False):
-    """Return the Context of one call. Its backward knows one answer, yours, to the one question that was asked."""
-    pairs = zip(names, results, strict=True)
-    comparisons = {name: report.comparisons[result] for name, result in pairs if result in report.comparisons}
-
-    def backward(dy_asked, *asked):
-        if not all(map(numpy.array_equal, (dy_asked, *asked), (dy, *args))):
+    def answer(dy_asked, *asked):
+        if not all(map(numpy.array_equal, (dy_asked, *asked), (held[dy], *args))):
             raise ValueError("the code under test cannot be called from here")
         return tuple(comparisons[name].yours.copy() if name in comparisons else None for name in names)
 
-    return Context(args, names, dy, y, forward, backward, comparisons, of, second_order)
+    forward = lambda *args: subject.start(*args)[0]
+    return Context(args, names, held[dy], held[y], forward, backward or answer, comparisons, second_order)

@@ -1,14 +1,25 @@
-"""Evidence of one argument, for the rules: your gradient, the right one, those of changed calls."""
+"""Evidence on one argument: your gradient and the right one, output by output, and at other arguments."""
 
-import itertools
+import contextlib
 import time
 
 import numpy
 
+from scratchgan.gradcheck.causes.constants import (
+    ALIKE,
+    FIRST,
+    FULL,
+    LEAST,
+    LOOKED_AT,
+    MOVE,
+    NEAR,
+    RESIDUE,
+    ROUNDING,
+    SHARP,
+    STEP,
+    STEP_LEAST,
+)
 from scratchgan.gradcheck.derivative import analytic, ridders
-
-SAMPLE = 48  # so many entries of an argument are differentiated anew where a rule asks what a changed call would give
-FIRST = 6  # so many before the rest, to reject most guesses early
 
 
 class OutOfTime(Exception):
@@ -24,57 +35,77 @@ class Evidence:
     def __init__(self, context, name, deadline):
         self.context, self.name, self.deadline = context, name, deadline
         comparison = context.comparisons[name]
-        self.index = context.names.index(name) if name in context.names else None
-        self.x = None if self.index is None else numpy.asarray(context.args[self.index])
-        self.dy, self.y = numpy.asarray(context.dy, float), numpy.asarray(context.y)
+        self.index = context.names.index(name)
+        self.args = [numpy.asarray(a) for a in context.args]
+        self.x, self.dy, self.y = self.args[self.index], numpy.asarray(context.dy, float), numpy.asarray(context.y)
+        self.named = [*zip(context.names, self.args, strict=True), ("y", self.y)]
         self.right = numpy.asarray(comparison.numeric, float)
-        self.raw = self.returned(comparison.yours)
+        self.projected = self.right.shape != self.x.shape  # on random directions: no entries of x
+        self.raw = self.returned(numpy.asarray(comparison.yours))
         self.yours = self.raw.astype(float)
-        self.projected = self.x is None or self.right.shape != self.x.shape  # on random directions: no entries of x
         self.same_shape = self.yours.shape == self.right.shape
         self.error = numpy.broadcast_to(numpy.asarray(comparison.error, float), self.right.shape)
         self.allowed = 0.0 if comparison.tolerance is None else numpy.nan_to_num(comparison.tolerance)
-        self.checked = numpy.broadcast_to(comparison.checked, self.right.shape)
-        self.checked = self.checked & numpy.isfinite(self.right + self.error)
-        self.scale = max(numpy.max(numpy.abs(self.right[self.checked]), initial=0), 1e-300)
+        self.checked = comparison.checked & numpy.isfinite(self.right + self.error)
+        self.scale = largest(self.right[self.checked])
         if self.same_shape:
             self.checked = self.checked & numpy.isfinite(self.yours)
             self.residual = numpy.where(self.checked, self.yours - self.right, 0.0)
             self.gain = numpy.max(numpy.abs(self.residual), initial=0)
-            self.wrong = self.checked & (numpy.abs(self.residual) > numpy.maximum(self.tolerance(), 1e-6 * self.gain))
-        self.derivatives = {}
+            self.wrong = numpy.abs(self.residual) > numpy.maximum(self.tolerance(), RESIDUE * self.gain)
+        self.known = {}
 
     def returned(self, yours):
         """Return your gradient in the shape and dtype that your backward gave it."""
-        yours = numpy.asarray(yours)
         try:
             raw = numpy.asarray(self.context.backward(self.context.dy, *self.context.args)[self.index])
             raw.astype(float)
         except Exception:  # there may be none, or it may return None here: code under test may do anything
             return yours
         mismatch = yours.size and numpy.all(numpy.isnan(yours))
-        same = raw.shape == yours.shape and numpy.allclose(raw, yours, rtol=1e-6, equal_nan=True)
+        same = raw.shape == yours.shape and numpy.allclose(raw, yours, rtol=ALIKE, equal_nan=True)
         return raw if mismatch or same else yours
+
+    def again(self):
+        """Return Evidence from another dy and other arguments: a second look, independent of this one."""
+        rng, c, comparisons = numpy.random.default_rng(7), self.context, {}
+        error = max(SHARP, numpy.max(self.error[self.checked]) / self.scale)
+        dy = rng.standard_normal(self.dy.shape) if c.upstream else self.dy
+        args = [a * (1 + MOVE * rng.uniform(-1, 1, a.shape)) if free(a) else a for a in self.args]
+        for name, own in c.comparisons.items():
+            if name == self.name or numpy.shape(own.yours) == self.x.shape:
+                index = c.names.index(name)
+                at = range(args[index].size) if args[index].size <= FULL else self.sample()
+                right, checked = numpy.zeros(args[index].shape), numpy.zeros(args[index].shape, bool)
+                checked.reshape(-1)[at] = True
+                right.reshape(-1)[at] = [self.derivative(args, flat, index) @ dy.reshape(-1) for flat in at]
+                yours = self.call_backward(dy, args) if name == self.name else right
+                comparisons[name] = type(own)(name, yours, right, error * abs(right), checked, "WRONG")
+        rest = c.forward, c.backward, comparisons, c.second_order, c.upstream
+        moved = type(c)(tuple(args), c.names, dy, c.forward(*args), *rest)
+        return Evidence(moved, self.name, self.deadline)
+
+    # ---- guesses ----
 
     def tolerance(self, guess=0.0):
         """Return how far a guess that is exactly right may lie from yours, for each entry."""
-        rounding = {2: 4e-3, 4: 1e-5}.get(self.raw.dtype.itemsize if self.raw.dtype.kind == "f" else 8, 1e-10)
+        rounding = ROUNDING.get(self.raw.dtype.itemsize if self.raw.dtype.kind == "f" else 8, SHARP)
         size = max(self.scale, numpy.max(numpy.abs(guess), initial=0))
         return numpy.maximum(8 * self.error + rounding * size, self.allowed)
 
-    def explains(self, guess, where=None):
+    def explains(self, guess, where=True):
         """Return True if the guess is yours to within the numeric error, False if nearly, None if not."""
         guess = numpy.asarray(guess, float)
         if not self.same_shape or guess.shape != self.right.shape:
             return None
-        where = self.checked if where is None else self.checked & where
+        where = self.checked & where
         return self.judge(guess, self.yours, self.residual, self.tolerance(guess[where]), where)
 
     def judge(self, guess, yours, residual, tolerance, where):
         gain, distance = numpy.max(numpy.abs(residual[where]), initial=0), numpy.abs(guess - yours)[where]
-        if not gain > 0 or not numpy.all(distance <= 0.02 * gain):  # a NaN is no explanation either
+        if not gain > 0 or not numpy.all(distance <= NEAR * gain):  # a NaN is no explanation either
             return None
-        return bool(numpy.all(distance <= numpy.maximum(tolerance[where], 1e-6 * gain)))
+        return bool(numpy.all(distance <= numpy.maximum(tolerance[where], RESIDUE * gain)))
 
     def first(self, guesses):
         """Yield, of (kind, text, guess), the first that is yours, as (kind, text, exact)."""
@@ -83,93 +114,134 @@ class Evidence:
                 yield kind, text, exact
                 return
 
-    def explains_sample(self, guess):
-        """As `explains`, for a guess that is known at the entries of `sample` only."""
-        at, guess = self.sample()[: len(guess)], numpy.asarray(guess, float)
-        pick = lambda a: a.reshape(-1)[at]
-        tolerance = pick(self.tolerance(guess)) + 1e-8 * self.scale  # the guess has an error of its own
+    def explains_sample(self, guess, at):
+        """As `explains`, for a guess that is known at some entries only, given by flat indices."""
+        pick, guess = lambda a: a.reshape(-1)[at], numpy.asarray(guess, float)
+        tolerance = pick(self.tolerance(guess)) + ALIKE * NEAR * self.scale  # the guess has an error of its own
         return self.judge(guess, pick(self.yours), pick(self.residual), tolerance, numpy.ones(len(guess), bool))
 
+    def explains_call(self, args):
+        """As `explains`, for the guess "your gradient is the right one at other arguments", which costs calls."""
+        at = self.sample()[numpy.argsort(-abs(self.sampled(self.residual)), kind="stable")]
+        for part in (at[:FIRST], at):  # the most wrong entries reject most guesses
+            right = numpy.array([self.derivative(args, k) @ self.dy.reshape(-1) for k in part])
+            if (exact := self.explains_sample(right, part)) is None:
+                return None
+        return exact
+
+    # ---- derivatives, output by output ----
+
     def sample(self):
-        """Return the flat indices of the entries at which changed calls are differentiated: the most wrong first."""
-        size = numpy.abs(self.residual).reshape(-1)
-        order = numpy.argsort(-size, kind="stable")
+        """Return the flat indices of the entries that are looked at: all, or the most wrong and others."""
+        order = numpy.argsort(-numpy.abs(self.residual), axis=None, kind="stable")
         order = order[self.checked.reshape(-1)[order]]
-        if len(order) <= SAMPLE:
-            return order
-        spread = order[numpy.linspace(0, len(order) - 1, SAMPLE - FIRST).astype(int)]
+        if len(order) <= LOOKED_AT:
+            return numpy.sort(order) if len(order) == self.x.size else order
+        spread = order[numpy.linspace(0, len(order) - 1, LOOKED_AT // 2 - FIRST).astype(int)]
         return numpy.concatenate([order[:FIRST], spread])
+
+    def outputs(self):
+        """Return the flat indices of the outputs whose shares are looked at."""
+        return numpy.unique(numpy.linspace(0, self.y.size - 1, min(LOOKED_AT, self.y.size)).astype(int))
+
+    def jacobian(self):
+        """Return the right shares, d y / d x, (outputs, entries): of all outputs, at the sampled entries of x."""
+        if "J" not in self.known:
+            columns = [self.derivative(self.args, flat) for flat in self.sample()]
+            self.known["J"] = numpy.array(columns).reshape(len(columns), self.y.size).T
+        return self.known["J"]
+
+    def shares(self):
+        """Return (yours, right): what the sampled outputs send to the sampled entries, (outputs, entries).
+
+        Yours is what your backward gives for a dy of 1 at one output, and 0 at the others.
+        """
+        if "B" not in self.known:
+            units = numpy.zeros((len(self.outputs()), self.y.size))
+            units[numpy.arange(len(units)), self.outputs()] = 1
+            self.known["B"] = numpy.array([self.sampled(self.call_backward(u.reshape(self.dy.shape))) for u in units])
+        return self.known["B"], self.jacobian()[self.outputs()]
+
+    def by_output(self):
+        """Whether shares can be told apart: there are several outputs, a dy, and a backward that takes another dy."""
+        if "answers" not in self.known:
+            with contextlib.suppress(Exception):  # as of results that were computed elsewhere
+                self.call_backward(0.5 * self.dy)
+                self.known["answers"] = True
+        return self.y.size > 1 and self.context.upstream and self.known.setdefault("answers", False)
+
+    def in_full(self):
+        """Whether all entries of x are known output by output; `shares` are then in the order of x."""
+        return self.by_output() and len(self.sample()) == self.x.size
+
+    def sampled(self, gradient):
+        return gradient.reshape(-1)[self.sample()]
+
+    def derivative(self, args, flat, index=None):
+        """Return the derivative of y by one entry of an argument, x: by a complex step where that is right."""
+        self.hurry()
+        index = self.index if index is None else index
+        a = numpy.asarray(args[index], float)
+        moved = lambda a: numpy.asarray(self.context.forward(*args[:index], a, *args[index + 1 :]))
+        direction = numpy.zeros(a.shape)
+        direction.reshape(-1)[flat] = 1
+        exact = analytic(moved, a, direction) if self.takes_complex(index) else None
+        best = self.differences(moved, a, direction) if exact is None else exact
+        return best.reshape(-1)
+
+    def takes_complex(self, index):
+        """Whether a complex step along a direction of all entries of an argument agrees with differences."""
+        if ("complex", index) not in self.known:
+            a = numpy.asarray(self.args[index], float)
+            moved = lambda a: numpy.asarray(self.context.forward(*self.args[:index], a, *self.args[index + 1 :]))
+            direction = numpy.random.default_rng(5).uniform(0.5, 1, a.shape)
+            exact, best = analytic(moved, a, direction), self.differences(moved, a, direction)
+            agrees = exact is not None and numpy.shape(exact) == best.shape
+            self.known["complex", index] = agrees and numpy.all(abs(exact - best) <= ALIKE * largest(best))
+        return self.known["complex", index]
+
+    def differences(self, f, a, direction):
+        return ridders(f, a, direction, step=STEP * max(STEP_LEAST, largest(a)), shrink=2, rows=2)[0]
+
+    def call_backward(self, dy, args=None):
+        """Return what your backward gives for this argument with another dy or other arguments."""
+        self.hurry()
+        args = self.args if args is None else args
+        returned = self.context.backward(numpy.asarray(dy, self.context.dy.dtype), *[numpy.array(a) for a in args])
+        return numpy.asarray((returned if isinstance(returned, tuple | list) else (returned,))[self.index], float)
 
     def hurry(self):
         """Raise OutOfTime when the time for all rules is over."""
         if time.monotonic() > self.deadline:
             raise OutOfTime
 
-    def jacobian(self, args=None, count=None, key=None):
-        """Return d y / d x at the sampled entries of x, (entries, *y.shape), with other args if given."""
-        at = self.sample()[:count]
-        key = (key, count)
-        if key not in self.derivatives:
-            args = self.context.args if args is None else args
-            self.derivatives[key] = numpy.array([self.derivative(args, i) for i in at])
-        return self.derivatives[key]
+    # ---- what kind of function forward is ----
 
-    def derivative(self, args, flat, index=None):
-        """Return the derivative of y by one entry of an argument, x unless another index is given."""
-        index = self.index if index is None else index
-        direction = numpy.zeros(numpy.shape(args[index]))
-        direction.reshape(-1)[flat] = 1
-        return self.along(direction, args, index)
+    def pointwise(self):
+        """Whether each output is a function of the entry in its own place alone."""
+        if self.x.shape != self.y.shape or self.y.size < 2:
+            return False
+        J = self.jacobian().copy()
+        J[self.sample(), numpy.arange(J.shape[1])] = 0
+        return numpy.max(numpy.abs(J), initial=0) <= RESIDUE * largest(self.jacobian())
 
-    def along(self, direction, args=None, index=None):
-        """Return y's derivative along a direction: by differences if a complex step disagrees."""
-        args, index = self.context.args if args is None else args, self.index if index is None else index
-        a = numpy.asarray(args[index])
-
-        def moved(a):
-            self.hurry()
-            return numpy.asarray(self.context.forward(*args[:index], a, *args[index + 1 :]))
-
-        h = 6e-4 * max(1e-3, float(numpy.max(numpy.abs(a), initial=0))) / max(1, numpy.max(numpy.abs(direction)))
-        best, exact = ridders(moved, a, direction, step=h, shrink=2, rows=2)[0], analytic(moved, a, direction)
-        if exact is None or exact.shape != best.shape:
-            return best
-        size = numpy.max(numpy.abs(best), initial=0) + 1e-300
-        return exact if numpy.all(numpy.abs(exact - best) <= 1e-6 * size) else best
-
-    def backpropagate(self, dy):
-        """Return, at the sampled entries, the right gradient for another upstream gradient."""
-        return numpy.tensordot(self.jacobian(), dy, dy.ndim)
-
-    def explains_call(self, args, dy=None, key=None):
-        """As `explains`, for the guess "your gradient is the right one of other arguments", which costs calls."""
-        dy = self.dy if dy is None else dy
-        first = numpy.tensordot(self.jacobian(args, FIRST, key), dy, dy.ndim)
-        if self.explains_sample(first) is None:
-            return None
-        return self.explains_sample(numpy.tensordot(self.jacobian(args, None, key), dy, dy.ndim))
-
-    def call_backward(self, dy, args=None):
-        """Return what your backward gives for this argument with another dy or other arguments."""
-        self.hurry()
-        args = self.context.args if args is None else args
-        returned = self.context.backward(numpy.asarray(dy, self.context.dy.dtype), *[numpy.array(a) for a in args])
-        returned = returned if isinstance(returned, tuple | list) else (returned,)
-        return numpy.asarray(returned[self.index], float)
+    def in_sequence(self):
+        """Whether the first axis of y is time: the first step of an argument moves the last output, not vice versa."""
+        first = self.args[0]
+        if not (first.ndim and self.y.ndim and len(first) == len(self.y) > 1 and first.dtype.kind == "f"):
+            return False
+        step = numpy.arange(len(first)).reshape(-1, *[1] * (first.ndim - 1))
+        ends = [first * (1 + MOVE * (step == t)) for t in (0, len(first) - 1)]
+        early, late = (abs(self.context.forward(moved, *self.args[1:]) - self.y) for moved in ends)
+        return bool(numpy.any(early[-1]) and not numpy.any(late[0]))
 
 
-def groupings(shape):
-    """Yield the shape, and shapes with the channels, last or second, split into groups."""
-    yield shape
-    for axis in {len(shape) - 1, 1} if len(shape) > 1 else ():
-        for size in range(2, shape[axis]):
-            if shape[axis] % size == 0:
-                yield (*shape[:axis], shape[axis] // size, size, *shape[axis + 1 :])
+def free(a):
+    """Whether an argument's numbers may be others: not those of a mask, of classes, or of probabilities."""
+    fixed = a.size < 2 or numpy.all((a == 0) | (a == 1)) or numpy.allclose(a.sum(-1), 1)
+    return a.dtype.kind == "f" and not fixed
 
 
-def axes_of(shape, least):
-    """Yield sets of axes along which there are at least so many entries, the largest sets first."""
-    for count in range(len(shape), 0, -1):
-        for axes in itertools.combinations(range(len(shape)), count):
-            if numpy.prod([shape[a] for a in axes]) >= least:
-                yield axes
+def largest(a):
+    """Return the largest absolute value in an array, and never 0, for others to be measured by."""
+    return max(float(numpy.max(numpy.abs(a), initial=0)), LEAST)

@@ -1,7 +1,8 @@
-"""Why a gradient is wrong: rules, and a bank of known bugs, tried on the difference to the right one.
+"""Why a gradient is wrong: rules, tried on what each output sends back and on the difference to the right gradient.
 
-A rule guesses what your gradient would be if a certain thing had gone wrong, and compares. A finding is "exact" where
-the numbers agree to within the numeric error ("W is ..."); else it says "W: consistent with a gradient that is ...".
+A rule guesses what your gradient would be if a certain thing had gone wrong, and compares. A cause is "exact" where
+the numbers agree to rounding for two upstream gradients and two sets of arguments, independent of each other ("W is
+..."); else it says "W: consistent with a gradient that is ...".
 """
 
 import contextlib
@@ -9,64 +10,75 @@ import time
 
 import numpy
 
-from scratchgan.gradcheck.causes import rules_call, rules_factor, rules_gradient, rules_residual
-from scratchgan.gradcheck.causes.evidence import Evidence, OutOfTime
-from scratchgan.gradcheck.causes.mutants import explained, mutants
+from scratchgan.gradcheck.causes import depends, formulas, gradient, mistakes, outputs, pathways
+from scratchgan.gradcheck.causes.constants import CAUSES, SECONDS
+from scratchgan.gradcheck.causes.evidence import Evidence
 from scratchgan.gradcheck.plain import WRONG, Cause
 
-SECONDS = 5.0  # for all rules together
-MOST = 6  # causes that are returned
-
-PROJECTED = (rules_gradient.infinite, rules_gradient.zero, rules_gradient.scaled)  # hold for projections as well
-MISSHAPEN = (rules_gradient.exchanged, rules_gradient.shaped)
-RULES = (
-    *PROJECTED, rules_gradient.exchanged, rules_gradient.rearranged, rules_gradient.summed,
-    rules_factor.passed_on, rules_gradient.clipped, rules_call.upstream, rules_factor.hidden,
-    rules_residual.second_order, rules_call.linear, rules_call.arguments, rules_factor.slopes,
-    rules_factor.factors, rules_factor.terms, rules_call.cross_terms, rules_call.overwritten, rules_residual.statistics,
-    rules_residual.another, rules_residual.singular, rules_residual.softmax_sum,
-    rules_gradient.scaled_per_axis, rules_factor.two_sided, rules_residual.confined,
-    rules_call.inactive, rules_call.shrunk,
+PROJECTED = (gradient.infinite, gradient.zero, gradient.scaled)  # hold for projections on directions as well
+MISSHAPEN = (gradient.exchanged, gradient.shaped)
+RULES = (  # from the surest to the vaguest
+    *PROJECTED, gradient.exchanged, gradient.linear, gradient.branches, formulas.of_losses, gradient.clipped,
+    mistakes.on_gradient, gradient.unmasked, outputs.of_outputs, mistakes.on_dy, formulas.shared_terms,
+    formulas.few_values, pathways.statistics, pathways.ranks, pathways.through, mistakes.on_arguments,
+    depends.ignored, pathways.products, depends.shares, pathways.switched_off, formulas.slopes,
+    depends.superfluities, depends.integrable,
 )  # fmt: skip
 
 
-def diagnose(context, bank=True):
-    """Return the likely causes of a wrong gradient as a list of `Cause`, best first. Never raises.
+def diagnose(context):
+    """Return the likely causes of a wrong gradient as a list of `Cause`, best first. Never raises."""
+    wrong, by_argument = [name for name, c in context.comparisons.items() if c.verdict == WRONG], {}
+    for name in wrong:
+        try:
+            by_argument[name] = findings(Evidence(context, name, time.monotonic() + SECONDS / len(wrong)))
+        except Exception:  # the code under test, and its arrays, may be anything
+            by_argument[name] = [("location", "is wrong", False)]
+    return ranked(by_argument)[:CAUSES]
 
-    With bank=False the known bugs of `mutants.py` are not asked.
+
+def findings(e):
+    """Return (kind, text, exact) of every rule that has something to say of one argument, until one is exact."""
+    rules = PROJECTED if e.projected else RULES if e.same_shape else MISSHAPEN
+    said, second = [], None
+    for rule in rules:
+        found = said_by(rule, e)
+        if any(exact for _, _, exact in found) and rules is RULES:
+            second = second or look_again(e)
+            found = confirm(found, said_by(rule, second) if second else None, e.right.size)
+        said += found
+        if any(exact for _, _, exact in found) or (said and not numpy.any(e.yours)):  # zeros fit many guesses
+            break
+    kinds = [kind for kind, _, _ in said]
+    first = [finding for i, finding in enumerate(said) if finding[0] not in kinds[:i]]
+    where = [] if any(exact for _, _, exact in first) else said_by(gradient.located, e)
+    return [*sorted(first, key=lambda finding: not finding[2]), *where]
+
+
+def look_again(e):
+    """Return the second Evidence; None where your code cannot be called again."""
+    with contextlib.suppress(Exception):  # whatever the code raises, it only means: no second look
+        return e.again()
+
+
+def confirm(found, second, size):
+    """Return findings of which those that claim to be exact are so at a second look, too; others are dropped.
+
+    second: the findings of the second look; None: there was none, and nothing is exact.
     """
-    deadline = time.monotonic() + SECONDS
-    known, by_argument = [], {}
-    with contextlib.suppress(Exception):  # the arguments may be anything
-        known = mutants(context) if bank else []
-    for name, comparison in context.comparisons.items():
-        if comparison.verdict == WRONG:
-            try:
-                by_argument[name] = findings(Evidence(context, name, deadline), known)
-            except Exception:  # the code under test, and its arrays, may be anything
-                by_argument[name] = [("location", "is wrong", False)]
-    return ranked(by_argument)[:MOST]
+    if second is None:
+        return [(kind, text, False) for kind, text, _ in found]
+    kept = [finding for finding in found if not finding[2] or finding in second]
+    if not kept and size > 1 and "scale" in {kind for kind, _, _ in found} & {kind for kind, _, _ in second}:
+        return [("scale", f"{found[0][1]}, and another number at other arguments", False)]
+    return kept
 
 
-def findings(e, known):
-    """Return (kind, text, exact) of every rule that has something to say of one argument."""
-    rules = PROJECTED if e.projected else (lambda e: explained(e, known), *RULES) if e.same_shape else MISSHAPEN
-    explanations = []
-    with numpy.errstate(all="ignore"):
-        for rule in (*rules, rules_residual.located):
-            if rule is not rules_residual.located and not numpy.any(e.yours) and explanations:
-                continue  # a gradient of zeros fits many guesses
-            try:
-                explanations += list(rule(e))
-            except OutOfTime:
-                continue
-            except Exception:  # as above: a rule that fails has nothing to say
-                continue
-    kinds = [kind for kind, _, _ in explanations]
-    one_factor = any(kind in ("sign", "scale") and exact for kind, _, exact in explanations)
-    implied = ("scale-per-axis", "side") if one_factor else ()
-    first = [f for i, f in enumerate(explanations) if f[0] not in kinds[:i] and f[0] not in implied]
-    return sorted(first, key=lambda finding: (finding[0] == "location", not finding[2]))
+def said_by(rule, e):
+    """Return what a rule says, as a list; a rule that fails, or has no time, says nothing."""
+    with contextlib.suppress(Exception), numpy.errstate(all="ignore"):  # code under test may do anything elsewhere
+        return list(rule(e))
+    return []
 
 
 def ranked(by_argument):

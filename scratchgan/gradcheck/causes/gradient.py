@@ -1,0 +1,223 @@
+"""Causes from the gradient itself: its size, its shape, its type, and whether it belongs to dy and to the argument.
+
+Each rule is a generator of (kind, text, exact) for one argument's `Evidence`.
+"""
+
+import itertools
+
+import numpy
+
+from scratchgan.gradcheck.causes.constants import ALIKE, AXES, LEAST, RESIDUE, ROUNDED
+from scratchgan.gradcheck.causes.evidence import largest
+
+
+def infinite(e):
+    """Not finite."""
+    bad = numpy.count_nonzero(~numpy.isfinite(e.yours))
+    if bad:
+        yield "not-finite", f"is not finite at {bad} of {e.yours.size} entries: a 0 / 0, or a log or root of 0?", False
+
+
+def zero(e):
+    """Nothing arrives: the gradient is 0 where it should not be."""
+    if numpy.any(e.yours[e.checked]) or not e.gain > 0:
+        return
+    if e.context.second_order and e.index == 1:
+        yield "bend", "is 0: the bend is dropped (backward itself varies with the input, by f''(x) dy ddx)", True
+    elif e.context.second_order and e.index > 1:
+        yield "parameter-term", "is 0: the parameter term is missing (backward depends on the parameter too)", True
+    yield "detached", "is 0: no path leads from the output to this argument (detached, overwritten, never added)", True
+
+
+def scaled(e):
+    """Every entry is multiplied by one number: a sign, a forgotten or an extra mean, a 2."""
+    ours, right = e.yours[e.checked], e.right[e.checked]
+    if not numpy.any(ours) or not numpy.any(right):
+        return
+    factor = float(ours @ right / (right @ right))
+    exact = e.explains(factor * e.right)
+    if exact is None:
+        return
+    if abs(factor + 1) < ALIKE:
+        yield "sign", "has the wrong sign: every entry is the negative of the right one", exact
+        return
+    sign = "has the wrong sign, and " if factor < 0 else ""
+    yield "scale", f"{sign}{factor_text(e, abs(factor))}", exact
+
+
+def factor_text(e, factor):
+    """Say what a constant factor is: a product of dimensions, or a number that is among the arguments."""
+    times, size = (factor, "large") if factor > 1 else (1 / factor, "small")
+    origins = products_of_dimensions(e, times)[:3]
+    if not origins and (squared := products_of_dimensions(e, times**2)):
+        origins = [f"the square root of {squared[0]}"]
+    if abs(times - 2) < ROUNDED:
+        origins.append("the 1/2 or the 2 of a square, or added twice" if factor > 1 else "the 2 of a square")
+    if norm := norm_of_an_argument(e, max(factor, 1 / factor)):
+        return f"lacks a factor 1 / {norm}" if factor > 1 else f"has a factor 1 / {norm} too many"
+    number = f"{times:.6g}" if numpy.max(e.error) < ALIKE * e.scale else f"{float(f'{times:.2g}'):g}"
+    what = f"lacks a factor 1/{number}" if factor > 1 else f"has a factor 1/{number} too many"
+    why = f" ({number} is {' or '.join(origins)})" if origins else ""
+    return f"{what}: every entry is {number} times too {size}{why}"
+
+
+def products_of_dimensions(e, number):
+    """Return products of dimensions of one array that are a number, such as "x.shape[0] * x.shape[2]"."""
+    products = {}
+    for count in range(1, 5):
+        for name, array in e.named:
+            sizes = [(axis, n) for axis, n in enumerate(array.shape) if n > 1]
+            for chosen in itertools.combinations(sizes, count):
+                if abs(numpy.prod([n for _, n in chosen]) - number) < ROUNDED * number:
+                    products[" * ".join(f"{name}.shape[{axis}]" for axis, _ in chosen)] = None
+    return list(products)
+
+
+def norm_of_an_argument(e, number):
+    """Return a text if a number, or 1 / number, is a norm of an argument: a division by it was left out or added."""
+    for name, a in e.named[:-1]:
+        a = a.astype(float)
+        norms = {"norm": numpy.sqrt((a**2).sum()), "sum": abs(a.sum()), "mean": abs(a.mean())}
+        if a.ndim > 1:
+            norms["largest singular value"] = numpy.linalg.norm(a.reshape(-1, a.shape[-1]), 2)
+        if a.size == 1:
+            norms = {"value": abs(a.reshape(-1)[0])}
+        for text, value in norms.items():
+            for own, what in ((value, f"the {text} of {name}"), (1 / max(value, LEAST), f"1 / the {text} of {name}")):
+                if abs(value - 1) > ALIKE and abs(number - own) < ALIKE * number:
+                    return f"({what})" if what.startswith("1") else what
+    return None
+
+
+def exchanged(e):
+    """The gradient of another argument, or with it."""
+    for name, other in e.context.comparisons.items():
+        right = numpy.asarray(other.numeric)
+        if name == e.name or right.shape != e.yours.shape:
+            continue
+        exact = e.explains(right) if e.same_shape else near(e, e.yours, right) or None
+        if exact is not None:
+            yield "exchanged", f"is the gradient of {name}: two gradients are exchanged", exact
+        elif (exact := e.explains(e.right + right)) is not None:
+            yield "exchanged", f"has the gradient of {name} added to it", exact
+
+
+def shaped(e):
+    """The shape is wrong: a sum over a broadcast axis is missing, or there is one too many, or axes are exchanged."""
+    right, yours = e.right, e.yours
+    shapes = f"shape {yours.shape} instead of {right.shape}"
+    if max(yours.ndim, right.ndim) > AXES:
+        yield "shape", f"has the wrong shape ({shapes})", False
+        return
+    for axes in subsets(range(yours.ndim)):
+        total = yours.sum(axes)
+        if total.size == right.size and near(e, total.reshape(right.shape), right):
+            yield "not-summed", f"is not summed over axis {listed(axes)}, which was broadcast ({shapes})", True
+            return
+    for axes in subsets(range(right.ndim)):
+        for text, total in (("summed", right.sum(axes)), ("averaged", right.mean(axes))):
+            if total.size == yours.size and near(e, yours.reshape(total.shape), total):
+                yield "over-summed", f"is {text} over axis {listed(axes)}, one too many ({shapes})", True
+                return
+    for order in itertools.permutations(range(yours.ndim)):
+        if near(e, yours.transpose(order), right):
+            yield "transposed", f"is transposed: the right one with its axes in another order ({shapes})", True
+            return
+    if yours.size == right.size and near(e, yours.reshape(right.shape), right):
+        yield "shape", f"has the right numbers in the wrong shape ({shapes})", True
+    elif sorted(yours.shape) == sorted(right.shape):
+        yield "transposed", f"has the wrong shape, that of a transpose ({shapes})", False
+    elif yours.size > right.size:
+        yield "not-summed", f"has the wrong shape: not summed over a broadcast axis? ({shapes})", False
+    else:
+        yield "over-summed", f"has the wrong shape: summed over an axis too many? ({shapes})", False
+
+
+def near(e, a, b):
+    """Compare two arrays of one shape, where the numbers of `right` are known with its error."""
+    return a.shape == b.shape and bool(numpy.all(numpy.abs(a - b) <= ALIKE * e.scale + 8 * numpy.max(e.error)))
+
+
+def listed(axes):
+    return ", ".join(map(str, axes))
+
+
+def subsets(axes):
+    """Return all sets of axes but the empty one, the smallest first."""
+    return [chosen for count in range(1, len(axes) + 1) for chosen in itertools.combinations(axes, count)]
+
+
+def clipped(e):
+    """Cut at a bound, or rounded to a narrow type."""
+    ours = e.yours[e.checked]
+    bound = numpy.max(numpy.abs(ours), initial=0)
+    if bound and numpy.count_nonzero(numpy.isclose(numpy.abs(ours), bound, rtol=ALIKE)) > 1:
+        if (exact := e.explains(numpy.clip(e.right, -bound, bound))) is not None:
+            yield "clipped", f"is clipped to [-{bound:.6g}, {bound:.6g}]", exact
+    for narrow in ("float16", "float32"):
+        if numpy.array_equal(ours, ours.astype(narrow)) and e.explains(e.right.astype(narrow)):
+            yield "dtype", f"is the right one, rounded to {narrow}", True
+
+
+def linear(e):
+    """Every backward is linear in dy: this one is not."""
+    if not e.context.upstream:
+        return
+    once, again, nothing = e.call_backward(e.dy), e.call_backward(2 * e.dy), e.call_backward(0 * e.dy)
+    size = largest(once)
+    if numpy.array_equal(again, once) and numpy.any(once):
+        yield "upstream-ignored", "is the same for another upstream gradient: dy is ignored (taken for ones?)", True
+    elif largest(nothing) > ALIKE * size and e.explains(e.right + nothing) is not None:
+        multiple = e.x * (nothing * e.x).sum() / (e.x * e.x).sum()
+        if numpy.max(numpy.abs(nothing - multiple)) < RESIDUE * largest(nothing):
+            yield "decay", f"has a multiple of {e.name} in it that does not come from dy: a weight decay?", True
+        else:
+            yield "accumulated", "has a term that does not come from dy: an old gradient that it is added to?", True
+    elif largest(again - 2 * once) > ALIKE * size or largest(e.call_backward(-e.dy) + once) > ALIKE * size:
+        if largest(again - 4 * once) <= ALIKE * size:
+            kind = "roles" if e.context.second_order else "upstream-power"
+            yield kind, "is quadratic in dy: multiplied by it twice, or dy stands where an argument should", False
+        else:
+            yield "nonlinear", "is not linear in dy: clipped, normalised, or masked by dy's sign", False
+
+
+def branches(e):
+    """dy itself: a skip connection's part alone, or without it; a product with one factor taken for a constant."""
+    if e.dy.shape != e.right.shape or not e.dy.ndim:
+        return
+    pointwise = e.pointwise()
+    itself = "the derivative is missing" if pointwise else "only a skip connection's branch is there"
+    yield from e.first((
+        ("derivative-missing" if pointwise else "branch", f"is dy itself: {itself}", e.dy),
+        ("upstream-power", "is max(dy, 0): the mask is taken from dy", numpy.maximum(e.dy, 0)),
+        ("branch", "lacks dy: the skip connection's branch is dropped", e.right - e.dy),
+        ("branch", "has dy in it once too often: a skip connection is added twice", e.right + e.dy),
+    ))  # fmt: skip
+
+
+def unmasked(e):
+    """Only entries that should be 0 are wrong."""
+    if numpy.any(e.wrong) and numpy.any(e.right) and not numpy.any(e.wrong & (e.right != 0)):
+        text = "is wrong only where it should be 0: the mask of a ReLU, a dropout or a maximum is missing"
+        yield "mask-missing", text, True
+
+
+def located(e):
+    """What can be said in any case: how many entries are wrong, and at which indices."""
+    if not e.same_shape:
+        yield "location", "is wrong", False
+        return
+    places, where = numpy.argwhere(e.wrong), ""
+    for axis in range(e.right.ndim):
+        at = sorted(set(places[:, axis].tolist()))
+        if 0 < len(at) < e.right.shape[axis]:
+            where = f", all at {indices(at)} of axis {axis}"
+            break
+    yield "location", f"is wrong at {len(places)} of {e.right.size} entries{where}", False
+
+
+def indices(at):
+    """Return indices in words, such as "indices 3 to 5, 7"."""
+    runs = numpy.split(numpy.asarray(at), numpy.flatnonzero(numpy.diff(at) > 1) + 1)
+    texts = [f"{run[0]}" if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs]
+    return f"{'index' if len(at) == 1 else 'indices'} {', '.join(texts[:6])}{', ...' if len(texts) > 6 else ''}"

@@ -1,0 +1,44 @@
+"""Planted bugs are called WRONG and mostly get their cause; right code is never called WRONG, and judged sharply.
+
+The floors are what `python tests/gradcheck_plant.py` printed when they were written, less a bug or two.
+"""
+
+import gradcheck_plant
+import pytest
+
+from scratchgan.gradcheck.causes import search
+
+NAMED = {  # bank: of its planted bugs, so many get their true cause among the first two, at least
+    "held_out": 94,
+    "bank_conv": 35,
+    "bank_dense": 31,
+    "bank_first": 112,
+    "bank_loss": 29,
+    "bank_norm": 32,
+    "bank_point": 35,
+    "bank_second": 37,
+    "bank_time": 32,
+    "sealed_attention": 15,
+    "sealed_conv": 12,
+    "sealed_dense": 13,
+    "sealed_losses": 12,
+    "sealed_norm": 17,
+    "sealed_pointwise": 24,
+    "sealed_recurrent": 13,
+    "sealed_second": 20,
+}
+
+
+@pytest.fixture(autouse=True)
+def time_enough(monkeypatch):
+    """A machine with much else to do must not change what is found."""
+    monkeypatch.setattr(search, "SECONDS", 20.0)
+
+
+@pytest.mark.parametrize("bank", gradcheck_plant.every_bank())
+def test_a_bank(bank):
+    said = []
+    counts = gradcheck_plant.run(bank, said.append)
+    assert counts["crashes"] == counts["rights_wrong"] == counts["beside_disagree"] == 0, said
+    assert counts["flagged"] == counts["bugs"] > 0, said
+    assert counts["named"] >= NAMED[bank.removeprefix("gradcheck_")], (counts, said)
