@@ -49,3 +49,16 @@ def test_the_times_of_metrics_need_a_classifier(tmp_path):
     done = subprocess.run([sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1 and done.stderr.startswith("metrics.py: error: There is no classifier")
     assert done.stderr.count("\n") == 1 and "`python examples/uses/classifier.py --data mnist` trains it" in done.stderr
+
+
+def test_the_checkers_sit_an_exam():
+    script = [sys.executable, str(ROOT / "benchmarks" / "checkers.py"), "--sets"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
+    asked = dict(cwd=ROOT, env=environment, capture_output=True, text=True)
+    done = subprocess.run([*script, "sealed_dense", "--checkers", "course", "course-random"], **asked)
+    head, _, ones, drawn, *_ = done.stdout.splitlines()
+    assert done.returncode == 0 and head.startswith("| checker | wrong flagged | right called wrong |")
+    flagged = [int(line.split("|")[2].split()[0]) for line in (ones, drawn)]
+    assert flagged[0] < flagged[1] == int(drawn.split("|")[2].split()[2])  # with dy = 1, some go unnoticed
+    done = subprocess.run([*script, "no such set"], **asked)
+    assert done.returncode == 1 and done.stderr == "checkers.py: error: no set of the exam has such a name\n"
