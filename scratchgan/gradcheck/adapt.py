@@ -6,7 +6,7 @@ One trial, on copies, finds out how the code is called, which of its arrays have
 import copy
 import dis
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, ValuesView
 from contextlib import contextmanager, suppress
 
 import numpy
@@ -14,7 +14,7 @@ import numpy
 from scratchgan.gradcheck.arrays import is_array, refuse, same, shape, to_host, to_kind_of
 from scratchgan.gradcheck.calls import called, kept, outputs, parameters, parts, ways
 from scratchgan.gradcheck.copies import bound, on_copies, uncopied
-from scratchgan.gradcheck.gradients import TARGETS, fitting, locate, slots_of
+from scratchgan.gradcheck.gradients import TARGETS, fitting, locate, slots_of, strays
 from scratchgan.gradcheck.objects import follow, is_numbers, joined, members, name_of, parted, walk, write
 from scratchgan.gradcheck.protocol import of_layer, remarked
 
@@ -163,7 +163,8 @@ class Code:
             for name in CLEARING:
                 getattr(own, name, lambda: None)()
             returned = backward(*[value for group in way for value in groups[group]])
-            return list(returned) if isinstance(returned, Iterator) else returned
+            returned = returned._asdict() if hasattr(returned, "_asdict") else returned  # a namedtuple
+            return list(returned) if isinstance(returned, Iterator | ValuesView) else returned
 
     @contextmanager
     def holding(self, root, values):
@@ -242,13 +243,15 @@ class Code:
                 continue
             root = {"self": own, "returned": returned}
             where = locate(slots, root, before)
-            tried.append((way, where, returned))
+            tried.append((way, where, root))
             if where and fitting((s.value, follow(root, where[s.name][0])) for s in slots if s.name in where):
                 tried = tried[-1:]
                 break
         if not tried:
             raise failures[0]
-        self.way, self.where, returned = tried[0]
+        self.way, self.where, root = tried[0]
+        if odd := strays(root, [slot for slot in slots if slot.name in self.where]):
+            self.notes.append(f"not checked: {', '.join(odd)} (a number, integers, or of the class: make it an array)")
         if self.way == () and taken and taken[1]:
             self.notes.append("dy is 1: what backward does with another one is not checked")
-        return returned
+        return root["returned"]

@@ -9,7 +9,8 @@ import numpy
 from scratchgan.gradcheck.arrays import is_array, refuse, shape
 from scratchgan.gradcheck.objects import follow
 
-OUTPUTS = ("output", "out", "outputs", "loss", "y", "result", "a", "A")  # where objects keep y; in backward(dy, out)
+OUTPUTS = ("output", "out", "outputs", "loss", "y", "result")  # where objects keep y; in backward(dy, out)
+SETTINGS = ("lr", "learning_rate", "eta", "step_size", "learningrate")  # of a backward that updates parameters, too
 CACHES = ("cache", "caches", "tape", "ctx", "context", "saved", "memory", "state")
 UPSTREAM = re.compile(r"d[A-Z_0-9]\w*|d[a-z]\d?|d(out|next|prev|mu|mean|var|log|std)\w*|grad\w*|upstream\w*|delta\w*|g")
 
@@ -35,7 +36,7 @@ def called(function, values, keywords, most):
 
 def kept(own):
     """Return the arrays, or the number, that an object keeps as its output."""
-    found = [follow(own, (name,)) for name in OUTPUTS]
+    found = [follow(own, (name,)) for name in (*OUTPUTS, "a", "A")]
     return [y for y in found if is_array(y) or isinstance(y, float)]
 
 
@@ -68,6 +69,9 @@ def ways(taken, result, dys, args, names, owned):
     """
     (required, _, most, _), rest, y = taken, len(result) - dys, shape(result[0])
     scalar = dys == 1 and math.prod(y) == 1
+    if settings := [name for name in required if name in SETTINGS and name not in names]:
+        text = f"backward takes {settings[0]}, and there is none: fix it, as in functools.partial(backward, "
+        raise TypeError(f"{text}{settings[0]}=0.0). If it updates parameters, 0 keeps them")
     found = [("dy", "rest"), *[("dy",), ("dy", "args")][:: 1 if owned else -1], ("dy", "args", "rest")]
     if scalar:  # there may be no dy
         again = [("kept", *range(1, len(args)))] if required[:1] == ["dvalues"] else []
@@ -96,6 +100,8 @@ def by_name(required, rest, names, scalar):
             groups.append(names.index(name))
         elif name in CACHES and rest:
             groups.append("rest")
+        elif rest and "dy" in groups and "rest" not in groups and name == required[-1]:
+            groups.append("rest")  # a cache by another name
         elif name in OUTPUTS and not rest and groups:
             groups.append("y")
         elif "dy" not in groups and (UPSTREAM.fullmatch(name) or not (groups or scalar)):

@@ -38,6 +38,7 @@ KNOWN = 1e-3  # the relative error of a numeric slope that may call a gradient w
 SHARP = 0.009  # the tolerance relative to the gradient: above it, agreement says nothing; an error of 1 % shows
 SLIGHT = 0.05  # of the typical gradient: a smaller entry need not be known more sharply than this one
 VITAL = 0.5  # of the typical gradient: a larger entry that is unresolved leaves the argument unresolved
+NOUGHT = 1e-13  # of the output's spread over the scale of x: two gradients that are smaller are both as good as zero
 AS_ZERO = 1e-9  # of the output's terms: a slope below is as good as zero
 SHAKE = 2  # roundings, by which arguments are shaken; rounding may move a gradient by WOBBLE times what that does
 TRIALS = 3

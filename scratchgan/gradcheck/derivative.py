@@ -254,12 +254,15 @@ def nine_points(f, args, spacing):
     for side in (0, -1, 1):
         rng, steps = numpy.random.default_rng(1), []
         for x in args:
+            if x.dtype.kind != "f":
+                steps.append(None)
+                continue
             signs = side * numpy.sign(x) if side else rng.choice([-1, 1], x.shape)
             size = numpy.where(x == 0, c.SMALL_ENTRY * typical_scale(x), numpy.abs(x))
-            move = numpy.where(numpy.isfinite(x), size * signs * rng.uniform(0.6, 1, x.shape) * spacing, 0)
-            steps.append(move if x.dtype.kind == "f" else numpy.zeros_like(x))
+            steps.append(numpy.where(numpy.isfinite(x), size * signs * rng.uniform(0.6, 1, x.shape) * spacing, 0))
         points = range(9) if side else range(-4, 5)
-        values = numpy.array([f(*[x + p * step for x, step in zip(args, steps, strict=True)]) for p in points])
+        pairs = list(zip(args, steps, strict=True))
+        values = numpy.array([f(*[x if step is None else x + p * step for x, step in pairs]) for p in points])
         if numpy.isfinite(values).all():
             break
     return values

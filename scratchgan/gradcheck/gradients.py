@@ -86,6 +86,24 @@ def beside(path, index, others=()):
     return [p for p in found if p != path]
 
 
+def strays(root, slots):
+    """Return the names of what has a gradient beside it, and is no array of floats of its object's own.
+
+    They are numbers, arrays of integers, and attributes of a class: not parameters that a check can move.
+    """
+    found, taken = [], {path for slot in slots for path in slot.paths}
+    for path, _ in walk({"self": root["self"]}):
+        holder = vars(follow(root, path[:-1])) if hasattr(follow(root, path[:-1]), "__dict__") else None
+        for start, end in (way.split("{}") for way in GRADIENTS) if holder is not None else ():
+            name = str(path[-1]).removeprefix(start).removesuffix(end)
+            value = getattr(follow(root, path[:-1]), name, None) if start + name + end == path[-1] and name else None
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            odd = number or is_array(value, "iu") or (is_array(value, "f") and name not in holder)
+            if odd and (*path[:-1], name) not in taken:
+                found.append(name_of((*path[1:-1], name)))
+    return list(dict.fromkeys(found))
+
+
 def locate(slots, root, before):
     """Return {name of a Slot: paths of its gradient}, in {"self": an object, "returned": what backward returned}.
 
@@ -94,7 +112,7 @@ def locate(slots, root, before):
     """
     after = dict(walk(root))
     returned = [path for path in after if path[0] == "returned" and root["returned"] is not None]
-    unnamed = [path for path in returned if not any(isinstance(key, str) for key in path[1:])]
+    unnamed = sorted(path for path in returned if not any(isinstance(key, str) for key in path[1:]))
     number = lambda leaf: is_array(leaf) or isinstance(leaf, int | float)
     index = indexed(path for path, leaf in after.items() if path not in unnamed and number(leaf))
     old = lambda path: path in before and same(before[path], after[path])
@@ -104,7 +122,7 @@ def locate(slots, root, before):
         places = [place for path in slot.paths for place in beside(path, index, others)]
         if not slot.owned:
             places = [p for p in places if p[0] == "returned" or not (old(p) or returned)]
-        places = sorted(places, key=lambda p: (old(p), p[0] == "returned"))
+        places = sorted(places, key=lambda p: (old(p), p[0] != "returned"))
         own = {id(after[p]): p for p in reversed(places) if not old(p)}.values()  # dW of each part that shares W
         holders = {path[:-1] for path in slot.paths} & {p[:-1] for p in own if not set(GRADS) & set(p)}
         where[slot.name] = tuple(own) if 1 < len(own) == len(holders) else tuple(places[:1])

@@ -141,7 +141,7 @@ def returned(runner, gradients, names, y):
             findings.append(f"the gradient of {name} has shape {gradient.shape}, wanted {x.shape}")
         narrow = gradient.dtype == y.dtype and y.dtype.itemsize < x.dtype.itemsize  # JAX computes in float32
         wide = x.dtype == numpy.float16 and gradient.dtype == numpy.float32
-        if gradient.dtype != x.dtype and gradient.ndim and not narrow and not wide:
+        if gradient.dtype not in (x.dtype, x.dtype.newbyteorder("=")) and gradient.ndim and not narrow and not wide:
             findings.append(f"the gradient of {name} is {gradient.dtype}, wanted {x.dtype}")
         where = numpy.isfinite(x) if gradient.shape == x.shape else ...
         if gradient.dtype.kind in "fc" and not numpy.isfinite(gradient[where]).all():

@@ -220,7 +220,8 @@ class Exam:
             sharp |= still & (values == 0)
             drowns = abs(values) * probe.scale <= c.HIDDEN * self.terms  # float32 inside may hide so much
             hidden = still & drowns & (not self.is_flat(probe))
-            nought = (numpy.maximum(size, abs(values)) <= tolerance) & (tolerance <= as_zero)
+            nought = numpy.maximum(size, abs(values)) <= numpy.minimum(tolerance, c.NOUGHT * as_zero / c.AS_ZERO)
+            nought &= tolerance <= as_zero
             inside = (values >= slopes.least - tolerance) & (values <= slopes.most + tolerance)
             checked = known & (sharp | candidate.backed | ~(away <= tolerance)) & ~hidden | nought
         checked = checked & ~kink | (kink & ~inside if self.kinks == "fail" else False)

@@ -145,7 +145,7 @@ def multiple_of(table, guess):
     if not numpy.all(numpy.isfinite(guess)) or len(guess) < 3 or numpy.ptp(guess) <= ALIKE * largest(guess):
         return None
     constant = guess @ values / (guess @ guess)
-    return constant if numpy.all(abs(values - constant * guess) <= ALIKE * largest(values)) else None
+    return constant if constant and numpy.all(abs(values - constant * guess) <= ALIKE * largest(values)) else None
 
 
 def two_sided(table, name, a):
