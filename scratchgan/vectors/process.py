@@ -27,7 +27,8 @@ def in_child(job, timeout, prints=False):
     prints: whether what the judged code prints is shown, on stderr.
     """
     loud = sys.stderr is not None and (prints or bool(os.environ.get("SCRATCHGAN_TRACEBACK")))
-    command = [sys.executable, "-c", START.format(own_path()), json.dumps(job | {"timeout": timeout})]
+    # -u: what is printed is out before a process ends that runs no more code.
+    command = [sys.executable, "-u", "-c", START.format(own_path()), json.dumps(job | {"timeout": timeout})]
     with contextlib.suppress(ValueError):  # not in the main thread
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # the child then ends, too
     with tempfile.TemporaryFile() as channel:
