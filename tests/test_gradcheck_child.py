@@ -151,7 +151,8 @@ def test_what_does_no_harm_leaves_the_verdict(tmp_path, capfd, what):
     assert out.startswith("AGREE: dense, 1 cases")
 
 
-def test_prints_are_shown_when_asked_for(tmp_path, capfd):
+def test_prints_are_shown_when_asked_for(tmp_path, capfd, monkeypatch):
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)  # then they are lost, if the child does not see to it
     path = layer(tmp_path, "print('the shape is', dy.shape)".replace("dy.shape", "(1, 2)"))
     status, out, lines = gradcheck(capfd, f"{path}:Dense", "--like", "dense", "--case", "plain", "--prints")
     assert status == 0 and "the shape is (1, 2)" in lines and "the shape" not in out

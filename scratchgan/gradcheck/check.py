@@ -16,7 +16,7 @@ def check(
     check(forward, backward, args): y = forward(*args) with backward(dy, *args), or y, cache = forward(*args) with
     backward(dy, cache), or for a scalar y also backward(*args); backward returns a gradient for each argument.
     With backward=None, forward returns (value, gradients...). check(layer, x): an object with forward, backward and
-    parameters, which are checked too, at x, an array or a tuple of them.
+    parameters, which are checked too, at x, an array or a tuple of them. Other styles: docs/gradcheck.md.
 
     args: an array or a tuple of them. Arrays of integers are passed on but not differentiated by.
     names: the arguments' names, for the report; only: the names of the arguments to check.

@@ -93,12 +93,12 @@ def strays(root, slots):
     """
     found, taken = [], {path for slot in slots for path in slot.paths}
     for path, _ in walk({"self": root["self"]}):
-        holder = vars(follow(root, path[:-1])) if hasattr(follow(root, path[:-1]), "__dict__") else None
-        for start, end in (way.split("{}") for way in GRADIENTS) if holder is not None else ():
+        holder = follow(root, path[:-1])
+        for start, end in (way.split("{}") for way in GRADIENTS) if hasattr(holder, "__dict__") else ():
             name = str(path[-1]).removeprefix(start).removesuffix(end)
-            value = getattr(follow(root, path[:-1]), name, None) if start + name + end == path[-1] and name else None
+            value = getattr(holder, name, None) if name and start + name + end == path[-1] else None
             number = isinstance(value, int | float) and not isinstance(value, bool)
-            odd = number or is_array(value, "iu") or (is_array(value, "f") and name not in holder)
+            odd = number or is_array(value, "iu") or (is_array(value, "f") and name not in vars(holder))
             if odd and (*path[:-1], name) not in taken:
                 found.append(name_of((*path[1:-1], name)))
     return list(dict.fromkeys(found))
@@ -107,8 +107,9 @@ def strays(root, slots):
 def locate(slots, root, before):
     """Return {name of a Slot: paths of its gradient}, in {"self": an object, "returned": what backward returned}.
 
-    before: {path: array} as backward found it. What it has changed comes first, by its name; what it returned without
-    names is in order. Parts that share an array may each have a gradient of their own: then there are several paths.
+    before: {path: array} as backward found it. By its name, what backward returned comes first: people train with that.
+    Then comes what it has changed; what it returned without names is in order. Parts that share an array may each have
+    a gradient of their own: then there are several paths.
     """
     after = dict(walk(root))
     returned = [path for path in after if path[0] == "returned" and root["returned"] is not None]

@@ -22,7 +22,7 @@ def entries(e):
 
 def beside(e, dy):
     """Return {name: array} of what has a number for each entry of x, probabilities and targets among them."""
-    x, name, ones = e.x, e.name, numpy.ones(e.x.shape)
+    x, name = e.x, e.name
     arrays = {name: x, f"softmax({name})": softmax(x), f"sigmoid({name})": sigmoid(x)}
     arrays |= {f"softmax(softmax({name}))": softmax(softmax(x)), f"sigmoid(sigmoid({name}))": sigmoid(sigmoid(x))}
     for other, a in e.named[:-1]:
@@ -36,7 +36,7 @@ def beside(e, dy):
         if numpy.all((t >= 0) & (t <= 1)) and numpy.ptp(t) and not known:
             arrays |= {"target": t, "(1 - target)": 1 - t}
             break
-    return arrays | {"1": ones}
+    return arrays | {"1": numpy.ones(x.shape)}
 
 
 def of_losses(e):
