@@ -180,14 +180,15 @@ def test_a_sum_over_the_wrong_axis():
     assert cause.kind == "wrong-axes" and "equals the index of axis 1 of x: summed over a wrong axis" in cause.text
 
 
-def test_steps_that_are_cut_off():
-    def states(x):
-        h, out = 0.0, []
-        for row in x:
-            h = np.tanh(h + row)
-            out.append(h)
-        return np.stack(out)
+def states(x, b=0.0):
+    h, out = 0.0, []
+    for row in x:
+        h = np.tanh(h + row + b)
+        out.append(h)
+    return np.stack(out)
 
+
+def test_steps_that_are_cut_off():
     cause = first_cause(states, lambda dy, x: (dy * (1 - states(x) ** 2),), x)
     assert cause.kind == "steps" and "is not the index of axis 0 of x" in cause.text
 
@@ -215,6 +216,70 @@ def test_a_gradient_that_is_no_gradient_of_anything():
     """A denominator that is taken for a constant leaves a field whose derivative is not symmetric."""
     causes = check(lambda x: (x * x).sum() / np.exp(x).sum(), lambda x: (2 * x / np.exp(x).sum(),), x[0]).causes
     assert any(cause.kind == "detached" and "not the gradient of any function" in cause.text for cause in causes)
+
+
+def test_what_holds_only_in_this_order_of_the_numbers_is_not_exact():
+    """The first three factors are wrong by their place; x is sorted, so they are also those below a bound."""
+    factors = np.array([2.0, 2, 2, 1, 1, 1, 1, 1])
+    causes = check(lambda x: x * x, lambda dy, x: (dy * 2 * x * factors,), np.linspace(-2, 2.5, 8)).causes
+    assert causes and not any(cause.exact for cause in causes)
+
+
+def test_a_bound_is_the_simplest_number_between_two_entries():
+    x = np.linspace(-1.93, 4.1, 20)
+    cause = first_cause(lambda x: x**3, lambda dy, x: (3 * dy * x**2 * (x < 3),), rng.permutation(x))
+    assert cause.exact and cause.text == "x is 1 times the right one where x is below 3, 0 times above"
+
+
+def test_a_slope_that_is_lost_before_a_matrix():
+    """The matrix is paired with the right input, and with a gradient that is too large everywhere."""
+    V, slope = rng.standard_normal((3, 2)), lambda x, W: 1 - np.tanh(x @ W) ** 2
+    backward = lambda dy, x, W: ((dy @ V.T * slope(x, W)) @ W.T, x.T @ (dy @ V.T))
+    causes = check(lambda x, W: np.tanh(x @ W) @ V, backward, (x, W), names=("x", "W")).causes
+    assert causes[0].kind == "derivative-missing" and causes[0].text.startswith("W")
+
+
+@pytest.mark.parametrize(
+    ("epsilon", "count", "kind"), [(0, 5, "epsilon"), (0.9, 5, "swapped-constants"), (0, 4, "unbiased")]
+)
+def test_another_constant_under_the_root_of_a_norm(epsilon, count, kind):
+    right = 0.0 if kind == "unbiased" else 0.1
+
+    def forward(x):
+        centred = x - x.mean(1, keepdims=True)
+        return centred / np.sqrt((centred**2).mean(1, keepdims=True) + right)
+
+    def backward(dy, x):
+        centred = x - x.mean(1, keepdims=True)
+        std = np.sqrt((centred**2).sum(1, keepdims=True) / count + epsilon)
+        h = centred / std
+        return ((dy - dy.mean(1, keepdims=True) - h * (dy * h).mean(1, keepdims=True)) / std,)
+
+    assert first_cause(forward, backward, rng.standard_normal((3, 5))).kind == kind
+
+
+def test_what_is_right_for_the_first_step_is_wrong_in_what_is_carried():
+    def without_carry_in_db(dy, x, b):
+        carry, dx, slope = 0.0, np.zeros_like(x), 1 - states(x, b) ** 2
+        for t in range(len(x) - 1, -1, -1):
+            carry = dx[t] = (dy[t] + carry) * slope[t]
+        return dx, (dy * slope).sum(0)
+
+    causes = check(states, without_carry_in_db, (rng.standard_normal((4, 3)), rng.standard_normal(3))).causes
+    assert causes[0].kind == "steps" and "first step" in causes[0].text
+
+
+def test_a_loss_lacks_the_weight_of_each_sample():
+    w, target = rng.uniform(0.5, 2, 6), rng.standard_normal((6, 4))
+    loss = lambda x, w: (w[:, None] * (x - target) ** 2).sum() / 2
+    backward = lambda x, w: (x - target, ((x - target) ** 2).sum(1) / 2)
+    cause = first_cause(loss, backward, (rng.standard_normal((6, 4)), w), names=("x", "w"))
+    assert cause.exact and cause.text == "x lacks its factor w"
+
+
+def test_what_cancels_to_rounding_is_not_called_a_rounded_gradient():
+    causes = check(lambda x: 0.1 * np.tanh(x), lambda dy, x: (1e-17 * dy,), x).causes
+    assert causes[0].kind == "derivative-missing" and not causes[0].exact
 
 
 def test_many_axes_do_not_take_for_ever():

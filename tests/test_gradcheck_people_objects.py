@@ -56,6 +56,21 @@ class ReturningBoth(Dense):
         return dy @ self.W.T, {"W": self.factor * self.x.T @ dy, "b": dy.sum(0)}
 
 
+def test_what_backward_returns_and_keeps_must_agree():
+    """Nobody knows with which of the two people train."""
+
+    class Twice(Dense):
+        def backward(self, dy):
+            return super().backward(dy), self.returned and self.returned * self.dW, self.db
+
+    for returned in (1, 2, None):
+        layer = Twice(W)
+        layer.returned = returned
+        report = check(layer, x)
+        assert set(report.verdict.values()) == {AGREE} and list(report.verdict) == ["x", "W", "b"], str(report)
+        assert report.findings == ["backward returns another gradient of W than it keeps"] * (returned == 2)
+
+
 class KeepsX(Dense):
     """x and dx are attributes too, from the start."""
 
@@ -366,7 +381,7 @@ def test_arrays_of_others_are_refused_by_name(thing, said):
     (lambda: check(lambda x: x, lambda dy, x: None, x), "no gradient"),
     (lambda: check(lambda x: x, None, x), "there is no backward"),
     (lambda: check(lambda x: x, lambda dy, x: dy, (x, x, x)), "."),
-], ids=str)  # fmt: skip
+])  # fmt: skip
 def test_what_cannot_be_checked_is_refused_with_advice(call, said):
     with pytest.raises(TypeError, match=said):
         call()

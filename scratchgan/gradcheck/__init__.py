@@ -19,10 +19,7 @@ __all__ = [
 
 
 def __getattr__(name):
-    """Return `compare` or `sweep` of scratchgan.vectors, which people also look for here.
-
-    The checker itself needs neither, and imports nothing of what they stand on: the layers of scratchgan.
-    """
+    """Return `compare` or `sweep` of scratchgan.vectors; the checker itself needs no layers of scratchgan."""
     if name not in ("compare", "sweep"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module("scratchgan.vectors.against"), name)

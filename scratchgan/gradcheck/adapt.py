@@ -13,9 +13,9 @@ import numpy
 
 from scratchgan.gradcheck.arrays import is_array, refuse, same, shape, to_host, to_kind_of
 from scratchgan.gradcheck.calls import called, kept, outputs, parameters, parts, ways
-from scratchgan.gradcheck.copies import bound, on_copies, uncopied
-from scratchgan.gradcheck.gradients import TARGETS, fitting, locate, slots_of, strays
-from scratchgan.gradcheck.objects import follow, is_numbers, joined, members, name_of, parted, walk, write
+from scratchgan.gradcheck.gradients import TARGETS, fitting, locate, slots_of, strays, twice
+from scratchgan.gradcheck.objects import follow, is_numbers, joined, members, name_of, parted, uncopied, walk, write
+from scratchgan.gradcheck.plain import Subject
 from scratchgan.gradcheck.protocol import of_layer, remarked
 
 NUDGE = 2.0**-20  # by which parameters are moved, to see whether they last
@@ -23,7 +23,7 @@ CLEARING = ("zero_grad", "zero_grads", "zero_gradients", "clear_grads", "cleargr
 
 
 def subject_of(forward, backward, args, names):
-    """Return (Subject, arguments, names) for what `check` was given; see there. Raises TypeError with advice."""
+    """Return the Subject that `check` was given; see there. Raises TypeError with advice."""
     if backward is not None and not callable(backward) and args is None:
         backward, args = None, backward  # check(layer, x)
     if args is None:
@@ -34,31 +34,25 @@ def subject_of(forward, backward, args, names):
     args = tuple(numpy.array(a) if is_numbers(a) else a for a in args)
     is_layer = hasattr(forward, "named_params") and hasattr(forward, "backward")
     owner, forward, backward = (None, forward, backward) if is_layer else methods(forward, backward)
-    names = tuple(names or argument_names(owner, None if is_layer else forward, len(args)))
+    function = None if is_layer else getattr(owner, forward) if owner else forward
+    names = tuple(names or argument_names(function, len(args), owned=owner is not None))
     if len(names) != len(args):
         raise TypeError(f"{len(names)} names, {names}, for {len(args)} arguments")
     for path, leaf in walk(dict(zip(names, args, strict=True))):
         refuse(leaf, name_of(path))
     if is_layer:
-        subject, held = of_layer(forward, len(args))
-        return remarked(subject, forward, args + tuple(held.values())), args + tuple(held.values()), (*names, *held)
+        return remarked(of_layer(forward, args, names), forward)
     code = Code(owner, forward, backward, dict(zip(names, args, strict=True)))
     code.learn()
-    return code.subject(), tuple(s.value for s in code.slots), tuple(s.name for s in code.slots)
+    return code.subject()
 
 
-def input_names(count):
-    """Return the names of the arrays that an object is called with: x, x2, x3, ..."""
-    return ("x", *[f"x{i}" for i in range(2, count + 1)])
-
-
-def argument_names(owner, forward, count):
-    """Return the names of a forward's first arguments, x, x2, x3 where they are not known; an object's first is x."""
-    _, named, _, keywords = parameters(getattr(owner, forward) if isinstance(forward, str) else forward)
-    named = [*named, *keywords][:count]
-    if len(named) < count:
-        return input_names(count)
-    return named if owner is None else ("x", *named[1:])
+def argument_names(function, count, owned=False):
+    """Return the names of a function's first arguments, x, x2, x3 where they are not known; an object's first is x."""
+    names = parameters(function)[1][:count]
+    if len(names) < count:
+        return ("x", *[f"x{i}" for i in range(2, count + 1)])
+    return ("x", *names[1:]) if owned else tuple(names)
 
 
 def methods(forward, backward):
@@ -94,14 +88,13 @@ class Code:
 
     slots: the arrays that the code is started with, in order; where: {name: paths of the gradient}; way: how backward
     is called; dys: with how many upstream gradients; base: the object, with what it builds at its first call; shared:
-    names of arrays that could not be copied; forgotten: of arguments whose gradient backward should have returned.
+    names of arrays that could not be copied; findings: what is wrong with what the trial's backward returned.
     """
 
     def __init__(self, owner, forward, backward, args):
         self.owner, self.forward, self.backward, self.args = owner, forward, backward, args
         self.slots, self.where, self.way, self.dys = [], {}, (), 1
-        self.notes, self.shared, self.forgotten = [], [], []
-        *_, self.most, self.keywords = parameters(self.method(owner, forward))
+        self.notes, self.shared, self.findings = [], [], []
         self.adopt(owner)
         read = {} if owner is not None else outside(forward)
         self.remembers = any(members(value) is not None for value in read.values())  # it may keep things there
@@ -109,7 +102,7 @@ class Code:
 
     def adopt(self, base):
         """Take an object for the one that is copied."""
-        self.base, self.memo = base, uncopied([base, self.args], {id(base): base} if bound(base) else {})
+        self.base, self.memo = base, uncopied(base, self.args)
 
     def note(self, slots, reason):
         """Say what is not checked, if there is anything."""
@@ -120,12 +113,12 @@ class Code:
     def subject(self):
         """Return the Subject."""
         outlives = "rest" in self.way or self.backward is None or (self.owner is None and not self.remembers)
-        about = dict(upstream="dy" in self.way, interleaves=outlives, notes=tuple(self.notes))
-        if self.forgotten:
-            count = f"{len(self.where)} gradients for {len(self.args)} arguments {', '.join(self.args)}"
-            about["manners"] = lambda tape, dy: [f"backward returns {count}"]
-        functions = lambda take: (lambda *args: self.start(take(), args), self.finish)
-        return on_copies(self.take, functions, inputs=sum(not slot.owned for slot in self.slots), **about)
+        return Subject(
+            self.take, self.start, self.finish,
+            args=tuple(slot.value for slot in self.slots), names=tuple(slot.name for slot in self.slots),
+            upstream="dy" in self.way, interleaves=outlives, inputs=sum(not slot.owned for slot in self.slots),
+            manners=lambda tape, dy: self.findings, notes=tuple(self.notes),
+        )  # fmt: skip
 
     def take(self):
         """Return a copy of the object; the object itself if it cannot be copied."""
@@ -137,9 +130,8 @@ class Code:
     def start(self, own, values=()):
         """Return y and a tape: all that there was, and all that forward returned."""
         root = {"args": copy.deepcopy(self.args, dict(self.memo)), "self": own}
-        with self.holding(root, values):
-            forward, given = self.method(own, self.forward), tuple(root["args"].values())
-            result = parts(called(forward, given, self.keywords, self.most), own)
+        with self.holding(root, self.slots, values):
+            result = parts(called(self.method(own, self.forward), tuple(root["args"].values())), own)
         ys = result[: self.dys]
         return joined(ys, ys) if self.dys > 1 else ys[0], (root, values, result)
 
@@ -159,7 +151,7 @@ class Code:
         groups = dict(enumerate((value,) for value in given))
         groups |= {"dy": parted(dy, ys) if self.dys > 1 else (dy,), "rest": rest, "args": given, "y": ys}
         groups["kept"] = [y for y in kept(own) if shape(y) == shape(given[0])][:1] if "kept" in way else ()
-        with self.holding(root, values):
+        with self.holding(root, self.slots, values):
             for name in CLEARING:
                 getattr(own, name, lambda: None)()
             returned = backward(*[value for group in way for value in groups[group]])
@@ -167,10 +159,10 @@ class Code:
             return list(returned) if isinstance(returned, Iterator | ValuesView) else returned
 
     @contextmanager
-    def holding(self, root, values):
+    def holding(self, root, slots, values):
         """Write values into the slots; an object that could not be copied gets its own back."""
         before = []
-        for slot, value in zip(self.slots, values, strict=False):
+        for slot, value in zip(slots, values, strict=True):
             if slot.name in self.shared:
                 if value.dtype != slot.value.dtype:
                     raise TypeError(f"{slot.name} is {slot.value.dtype}, and takes no {value.dtype}")
@@ -197,7 +189,7 @@ class Code:
         lasting = self.lasting(owned) if owned else []
         if all(first & set(slot.paths) for slot in lasting):
             self.adopt(self.owner)  # no parts were built at this first call
-        returned = self.attempt(result, given + lasting)
+        root = self.attempt(result, given + lasting)
         lacking = [s for s in slots if s.name not in self.where]
         seen = [a for a in (*self.args.values(), result[0]) if is_array(a)]
         others = [s for s in lacking if first & set(s.paths) and not any(same(s.value, a) for a in seen)]
@@ -208,29 +200,31 @@ class Code:
         if any(slot.name in self.shared for slot in self.slots):
             self.notes.append("the object could not be copied: it was called itself, and has its parameters back")
         floats = [s for s in lacking if is_array(s.value, "f") and s in given]
-        if self.owner is None and type(returned) is tuple:
-            self.forgotten = [s for s in floats if s.name in self.args and s.name not in TARGETS]
+        others = twice(self.slots, self.where, root)
+        self.findings = [f"backward returns another gradient of {name} than it keeps" for name in others]
+        if self.owner is None and type(root["returned"]) is tuple:
+            count = f"{len(self.where)} gradients for {len(self.args)} arguments {', '.join(self.args)}"
+            forgotten = any(slot.name in self.args and slot.name not in TARGETS for slot in floats)
+            self.findings += [f"backward returns {count}"] if forgotten else []
         elif floats and not self.where:
             raise TypeError("there is nothing to check: backward returned no gradient of an array of floats")
 
     def lasting(self, slots):
         """Return the Slots of an object that a forward leaves as they are: not what it keeps for the backward."""
         own, marks = self.take(), [slot.value * (1 + NUDGE) + NUDGE for slot in slots]
-        self.slots = slots
-        with self.holding({"self": own}, marks):
-            self.slots = []
+        with self.holding({"self": own}, slots, marks):
             with suppress(Exception):  # a forward may refuse to be called twice
                 self.start(own)
             pairs = zip(slots, marks, strict=True)
             return [slot for slot, mark in pairs if same(follow({"self": own}, slot.paths[0]), mark)]
 
     def attempt(self, result, slots):
-        """Call backward in one way after the other until its gradients fit; return what it returned."""
+        """Call backward in one way after the other until its gradients fit; return the object, and what it returned."""
         backward, tried, failures = self.method(self.base, self.backward or result[-1]), [], []
         taken = parameters(backward) if callable(backward) else None
         self.dys = outputs(result, taken[0]) if taken else 1
-        _, named, _, keywords = parameters(self.method(self.base, self.forward))
-        about = list(self.args.values()), [*named, *keywords][: len(self.args)], self.owner or not self.backward
+        names = parameters(self.method(self.base, self.forward))[1][: len(self.args)]
+        about = list(self.args.values()), names, self.owner or not self.backward
         for way in ways(taken, result, self.dys, *about) if taken else [()]:
             own = self.take()
             y, tape = self.start(own)
@@ -254,4 +248,4 @@ class Code:
             self.notes.append(f"not checked: {', '.join(odd)} (a number, integers, or of the class: make it an array)")
         if self.way == () and taken and taken[1]:
             self.notes.append("dy is 1: what backward does with another one is not checked")
-        return root["returned"]
+        return root

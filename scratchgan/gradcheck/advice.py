@@ -20,7 +20,7 @@ def advise(exam, comparison, probe, slopes):
         exam.notes.append(f"{name}: {blank} of {probe.x.size} entries are not finite, and are not judged")
     if exam.directions is None:
         exam.notes += triangle(name, probe.x, slopes.terms)
-    unresolved = ~comparison.checked & ~comparison.skipped & exam.judged(probe.x)
+    unresolved = comparison.unresolved() & exam.judged(probe.x)
     if unresolved.any():
         index = tuple(int(i) for i in numpy.argwhere(unresolved)[0])
         place = f"{name}{list(index) if index and exam.directions is None else ''}"

@@ -60,12 +60,16 @@ def to_kind_of(example):
 
 
 def same(a, b):
-    """Whether two arrays or numbers are equal."""
-    return numpy.array_equal(to_host(a), to_host(b))
+    """Whether two arrays or numbers are equal, NaN to NaN."""
+    a, b = to_host(a), to_host(b)
+    return numpy.array_equal(a, b, equal_nan=a.dtype.kind in "fc" and b.dtype.kind in "fc")
 
 
 def differs(a, b):
-    """Whether arrays differ by more than the order of additions, which on a GPU may vary, can explain."""
+    """Whether arrays differ by more than the order of additions, which on a GPU may vary, can explain; None is none."""
+    if a is None or b is None:
+        return a is not b
+    a, b = to_host(a), to_host(b)
     if a.shape != b.shape:
         return True
     allowed = 100 * (numpy.finfo(a.dtype).eps if a.dtype.kind in "fc" else 0) * numpy.max(numpy.abs(a), initial=0)

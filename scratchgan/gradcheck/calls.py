@@ -16,22 +16,23 @@ UPSTREAM = re.compile(r"d[A-Z_0-9]\w*|d[a-z]\d?|d(out|next|prev|mu|mean|var|log|
 
 
 def parameters(function):
-    """Return (required, names, most, keywords) of what a function takes; without a signature, any number."""
+    """Return (required, names, most) of what a function takes; most: by position. Without a signature, any number."""
     try:
         given = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
-        return [], [], float("inf"), []
+        return [], [], float("inf")
     named = [p for p in given if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     most = float("inf") if any(p.kind == p.VAR_POSITIONAL for p in given) else len(named)
     keywords = [p.name for p in given if p.kind == p.KEYWORD_ONLY]
-    return [p.name for p in named if p.default is p.empty], [p.name for p in named], most, keywords
+    return [p.name for p in named if p.default is p.empty], [p.name for p in named] + keywords, most
 
 
-def called(function, values, keywords, most):
+def called(function, values):
     """Return function(*values); what is left over of the most that it takes by position goes to its keywords."""
-    if not keywords or most >= len(values):
+    _, names, most = parameters(function)
+    if most >= len(values) or most == len(names):  # there are no keywords
         return function(*values)
-    return function(*values[:most], **dict(zip(keywords, values[most:], strict=False)))
+    return function(*values[:most], **dict(zip(names[most:], values[most:], strict=False)))
 
 
 def kept(own):
@@ -67,7 +68,7 @@ def ways(taken, result, dys, args, names, owned):
     and numbers of arguments. taken: the backward's `parameters`; result: what forward returned, with `dys` outputs;
     names: those of the arguments, where they are known; owned: whether an object may keep x for its backward.
     """
-    (required, _, most, _), rest, y = taken, len(result) - dys, shape(result[0])
+    (required, _, most), rest, y = taken, len(result) - dys, shape(result[0])
     scalar = dys == 1 and math.prod(y) == 1
     if settings := [name for name in required if name in SETTINGS and name not in names]:
         text = f"backward takes {settings[0]}, and there is none: fix it, as in functools.partial(backward, "

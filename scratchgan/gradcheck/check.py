@@ -2,7 +2,7 @@
 
 import numpy
 
-from scratchgan.gradcheck.adapt import input_names, subject_of
+from scratchgan.gradcheck.adapt import argument_names, subject_of
 from scratchgan.gradcheck.arrays import to_kind_of
 from scratchgan.gradcheck.protocol import of_layer
 from scratchgan.gradcheck.verdict import examine
@@ -27,8 +27,7 @@ def check(
     """
     if kinks not in ("skip", "report", "fail"):
         raise ValueError(f"kinks is {kinks!r}, wanted 'skip', 'report' or 'fail'")
-    subject, args, names = subject_of(forward, backward, args, names)
-    return examine(subject, args, names, only, seed, kinks, directions)
+    return examine(subject_of(forward, backward, args, names), only, seed, kinks, directions)
 
 
 def check_second(
@@ -41,22 +40,22 @@ def check_second(
     double_backward(ddx, dy, x, w) returns the gradients of <ddx, dx> with respect to dy, x and w; None is zero.
     check_second(layer, x): the map that the `pull` of a layer of scratchgan computes. The options are those of `check`.
     """
+
+    def first_order(*args):
+        dx = backward(*args)
+        return dx[0] if isinstance(dx, tuple | list) else dx
+
     if hasattr(backward, "double_backward"):
         xs = double_backward if args is None else args
         xs = tuple(xs) if isinstance(xs, tuple | list) else (xs,)
-        first_order, parameters = of_layer(backward, len(xs))
-        y, _ = first_order.start(*xs, *parameters.values())  # of a copy: the layer stays as it is
-        subject, _ = of_layer(backward, len(xs), second_order=True)
+        names = names or ("dy", *argument_names(None, len(xs)))
+        layer = of_layer(backward, xs, names[1:])
+        y, _ = layer.start(*layer.args)  # of a copy: the layer stays as it is
         dy = numpy.random.default_rng([seed, 0x646479]).standard_normal(y.shape)
         dy = to_kind_of(xs[0])(dy.astype(xs[0].dtype if xs[0].dtype.kind == "f" else float))
-        args, names = (dy, *xs, *parameters.values()), names or ("dy", *input_names(len(xs)), *parameters)
+        subject = of_layer(backward, (dy, *xs), names, second_order=True)
     else:
-        names = names or ("dy", "x", *[f"w{i}" for i in range(1, len(args) - 1)])[: len(args)]
-        subject, args, names = subject_of(lambda *args: first(backward(*args)), double_backward, args, names)
+        names = names or argument_names(backward, len(args))
+        subject = subject_of(first_order, double_backward, args, names)
         subject.second_order = subject.none_is_zero = True
-    return examine(subject, args, names, only, seed, kinks, directions)
-
-
-def first(result):
-    """Return dx of what a backward returned."""
-    return result[0] if isinstance(result, tuple | list) else result
+    return examine(subject, only, seed, kinks, directions)

@@ -48,14 +48,9 @@ def headline(report):
     """Return the overall verdict, and what it does not speak of: AGREE never stands for what was not judged."""
     agree = [name for name, verdict in report.verdict.items() if verdict == AGREE]
     of = f" for {listed(agree)}" if report.overall == AGREE and report.unchecked else ""
-    some = sum(map(unresolved, report.comparisons.values())) if report.overall == AGREE else 0
+    some = sum(c.unresolved().sum() for c in report.comparisons.values()) if report.overall == AGREE else 0
     some = f", {some} entries unresolved" if some else ""
     return f"{report.overall}{of}{some}" + (f"; not checked: {listed(report.unchecked)}" if report.unchecked else "")
-
-
-def unresolved(c):
-    """Return how many entries of a Comparison could not be judged, and are at no kink."""
-    return int(numpy.sum(~c.checked if c.skipped is None else ~c.checked & ~c.skipped))
 
 
 def explain_sweep(sweep):
@@ -78,7 +73,7 @@ def listed(items, most=5):
 
 def agreement(c):
     """Return in words how many entries of a Comparison agree, and how sharply."""
-    total, wrong, right, blank = c.checked.size, int(c.wrong().sum()), int(c.checked.sum()), unresolved(c)
+    total, wrong, right, blank = c.checked.size, c.wrong().sum(), c.checked.sum(), c.unresolved().sum()
     words, kinks = f"{wrong} of {total} entries differ", total - right - blank
     if not wrong:
         words, largest = f"{right} of {total} entries agree", numpy.abs(c.numeric[c.checked]).max(initial=0)

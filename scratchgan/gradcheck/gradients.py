@@ -3,7 +3,7 @@
 from functools import cache
 from typing import NamedTuple
 
-from scratchgan.gradcheck.arrays import is_array, same, shape
+from scratchgan.gradcheck.arrays import differs, is_array, same, shape
 from scratchgan.gradcheck.objects import GRADS, PARAMS, VALUES, follow, is_numbers, name_of, walk
 
 GRADIENTS = ("d{}", "{}_grad", "grad_{}", "d_{}", "grad{}", "{}_gradient", "nabla_{}", "g{}", "delta_{}")
@@ -149,6 +149,19 @@ def in_order(free, places, root, sure):
     fits = lambda pool: fitting((s.value, follow(root, path)) for s, path in zip(pool, places, strict=True))
     pool = next(filter(fits, pools), (pools or [floats])[0] if sure else [])
     return list(zip(pool, places, strict=False))
+
+
+def twice(slots, where, root):
+    """Return the names of Slots whose gradient backward returns in its place, and keeps as well, but another one."""
+    returned = root["returned"]
+    if not isinstance(returned, tuple | list) or len(returned) != len(slots):
+        return []
+    pairs = list(zip(slots, returned, strict=True))
+    if not fitting((slot.value, gradient) for slot, gradient in pairs):
+        return []
+    kept = [(slot.name, gradient, *where.get(slot.name, ())) for slot, gradient in pairs if gradient is not None]
+    ones = [(name, gradient, path[0]) for name, gradient, *path in kept if len(path) == 1 and path[0][0] == "self"]
+    return [name for name, gradient, path in ones if differs(gradient, follow(root, path))]
 
 
 def fitting(pairs):

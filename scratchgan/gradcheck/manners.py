@@ -1,30 +1,37 @@
 """Run code to be checked on NumPy's arrays, and watch its manners: what can be found besides wrong numbers."""
 
+import copy
 import re
 
 import numpy
 
 from scratchgan.gradcheck import constants as c
-from scratchgan.gradcheck.arrays import differs, to_host, to_kind_of
+from scratchgan.gradcheck.arrays import differs, same, to_host, to_kind_of
 
 
 class Runner:
-    """A Subject as functions of NumPy's arrays; `args` are as they were given, but on the host.
+    """A Subject as functions of NumPy's arrays; `args` are its own, but on the host.
 
     dtype: the floating-point type that the code was given; wide: whether it also runs in float64.
     """
 
-    def __init__(self, subject, args, names):
-        self.subject, self.names, self.convert = subject, names, [to_kind_of(a) for a in args]
-        self.to_device = next((c for a, c in zip(args, self.convert, strict=True) if hasattr(a, "get")), lambda x: x)
-        self.args = tuple(numpy.array(to_host(a)) for a in args)
-        for name, a in zip(names, self.args, strict=True):
+    def __init__(self, subject):
+        self.subject, self.names, self.convert = subject, subject.names, [to_kind_of(a) for a in subject.args]
+        self.to_device = next((to_kind_of(a) for a in subject.args if hasattr(a, "get")), lambda x: x)
+        self.args = tuple(numpy.array(to_host(a)) for a in subject.args)
+        for name, a in zip(self.names, self.args, strict=True):
             require_real(name, a)
         self.floats = [i for i, a in enumerate(self.args) if a.dtype.kind == "f"]
         if not self.floats:
             raise TypeError("no argument holds floating-point numbers: there is nothing to differentiate by")
         self.dtype = min((self.args[i].dtype for i in self.floats), key=lambda dtype: dtype.itemsize)
         self.wide = self.dtype != numpy.float64 and self.runs_in_float64()
+
+    def live(self):
+        """Return a Runner that keeps using one object, as its owner would."""
+        runner = copy.copy(self)
+        runner.subject = self.subject.live()
+        return runner
 
     def runs_in_float64(self):
         """Whether the code takes float64 arrays, forward and backward, and answers with float64."""
@@ -49,9 +56,9 @@ class Runner:
         """Return copies of the arguments, of the code's own kind of arrays."""
         return [convert(numpy.array(a)) for convert, a in zip(self.convert, args, strict=True)]
 
-    def start(self, args, subject=None):
+    def start(self, args):
         """Return y, as the code returns it but on the host, and the tape."""
-        y, tape = (subject or self.subject).start(*self.given(args))
+        y, tape = self.subject.start(*self.given(args))
         return numpy.array(to_host(y)), tape
 
     def forward(self, *args):
@@ -64,16 +71,16 @@ class Runner:
         """Return a copy of dy in the floating-point type of y, of the code's own kind of arrays."""
         return self.to_device(dy.astype(y.dtype if y.dtype.kind == "f" else float))
 
-    def finish(self, dy, tape, subject=None):
+    def finish(self, dy, tape):
         """Return the gradients as the code returns them, on the host, as a tuple; it may write to dy. None stays."""
         with numpy.errstate(all="ignore"):
-            gradients = (subject or self.subject).finish(dy, tape)
+            gradients = self.subject.finish(dy, tape)
         return tuple(None if g is None else numpy.array(to_host(g)) for g in gradients)
 
-    def both(self, dy, args, subject=None):
+    def both(self, dy, args):
         """Return y and the gradients of one forward and its backward."""
-        y, tape = self.start(args, subject)
-        return y, self.finish(self.upstream(dy, y), tape, subject)
+        y, tape = self.start(args)
+        return y, self.finish(self.upstream(dy, y), tape)
 
     def backward(self, dy, *args):
         """Return the gradients of one forward and its backward, where the code computes in what forward does."""
@@ -89,12 +96,12 @@ def require_real(name, array):
         raise TypeError(f"{name} holds {array.dtype}, wanted an array of real numbers")
 
 
-def watch(runner, dy, names, only=None):
+def watch(runner, dy, only=None):
     """Return the gradients of the first call, and what is wrong with how the code behaves, as a list of sentences.
 
     only: the names of the arguments to speak of; None means all.
     """
-    given = runner.given(runner.args)
+    given, names = runner.given(runner.args), runner.names
     raw, tape = runner.subject.start(*given)
     y = numpy.array(to_host(raw))
     findings = [f"forward modifies {name}" for name in touched(given, runner.args, names)]
@@ -102,13 +109,13 @@ def watch(runner, dy, names, only=None):
     before = [numpy.array(to_host(a)) for a in (*given, y, handed)]
     gradients = runner.finish(handed, tape)
     findings += [f"backward modifies {name}" for name in touched([*given, raw, handed], before, [*names, "y", "dy"])]
-    findings += returned(runner, gradients, names, y)
+    findings += returned(runner, gradients, y)
     again, tape = runner.start(runner.args)
     if differs(y, again):
         text = "forward changes between calls with the same arguments: give it a random generator of a fixed seed"
         findings.append(text)
     else:
-        findings += remembered(runner, dy, gradients, names)
+        findings += remembered(runner, dy, gradients)
         if runner.subject.manners is not None:
             with numpy.errstate(all="ignore"):
                 findings += runner.subject.manners(tape, runner.upstream(dy, y))
@@ -123,13 +130,12 @@ def concerns(text, names, only):
 
 def touched(arrays, before, names):
     """Return the names of arrays that are no longer what they were."""
-    pairs = zip(arrays, before, names, strict=True)
-    return [name for a, b, name in pairs if not numpy.array_equal(to_host(a), b, equal_nan=b.dtype.kind == "f")]
+    return [name for a, b, name in zip(arrays, before, names, strict=True) if not same(a, b)]
 
 
-def returned(runner, gradients, names, y):
+def returned(runner, gradients, y):
     """Return findings about the number of gradients, their shapes, dtypes, and numbers that are not finite."""
-    bounded = all(numpy.isfinite(runner.args[i]).all() for i in runner.floats)
+    names, bounded = runner.names, all(numpy.isfinite(runner.args[i]).all() for i in runner.floats)
     findings = ["forward returns numbers that are not finite"] if bounded and not numpy.isfinite(y).all() else []
     if len(gradients) != len(names):
         findings.append(f"backward returns {len(gradients)} gradients for {len(names)} arguments {', '.join(names)}")
@@ -149,11 +155,11 @@ def returned(runner, gradients, names, y):
     return findings
 
 
-def remembered(runner, dy, first, names):
+def remembered(runner, dy, first):
     """Return findings about what is left from one call to the next: repeat it, and put another call between."""
-    used, fresh, (other_dy, other) = runner.subject.live(), runner.subject.live(), another_call(runner, dy)
-    y, once = runner.both(dy, runner.args, used)
-    again, twice = runner.both(dy, runner.args, used)
+    names, used, (other_dy, other) = runner.names, runner.live(), another_call(runner, dy)
+    y, once = used.both(dy, runner.args)
+    again, twice = used.both(dy, runner.args)
     if differs(y, again):  # a layer with a random generator of its own draws anew
         return []
     if changing := unlike(first, once, names) | unlike(first, twice, names):
@@ -161,8 +167,8 @@ def remembered(runner, dy, first, names):
         doubled = changing - unlike(first, [None if a is None or b is None else b - a for a, b in pairs], names)
         added = {name: ": it is added to the old one" if name in doubled else "" for name in changing}
         return [f"the gradient of {n} changes when the same call is made again{added[n]}" for n in names if n in added]
-    other_y, elsewhere = runner.both(other_dy, other, used)
-    fresh_y, unspoilt = runner.both(other_dy, other, fresh)
+    other_y, elsewhere = used.both(other_dy, other)
+    fresh_y, unspoilt = runner.live().both(other_dy, other)
     late = [] if differs(fresh_y, other_y) else sorted(unlike(unspoilt, elsewhere, names))
     findings = [f"the gradient of {name} is stale: it belongs to an earlier call" for name in late]
     sizes = {name: numpy.max(numpy.abs(g), initial=0) for name, g in zip(names, first, strict=False) if g is not None}
@@ -171,11 +177,11 @@ def remembered(runner, dy, first, names):
     text = "is stale, or a constant: other arguments and another dy give the same"
     findings += [f"the gradient of {name} {text}" for name in fixed]
     if runner.subject.interleaves:
-        own = runner.subject.live()
-        y, tape = runner.start(runner.args, own)
-        runner.start(other, own)
+        own = runner.live()
+        y, tape = own.start(runner.args)
+        own.start(other)
         text = "is of the wrong call when two forwards come before two backwards"
-        late = sorted(unlike(first, runner.finish(runner.upstream(dy, y), tape, own), names))
+        late = sorted(unlike(first, own.finish(runner.upstream(dy, y), tape), names))
         findings += [f"the gradient of {name} {text}" for name in late]
     return findings
 
@@ -195,5 +201,4 @@ def another_call(runner, dy):
 
 def unlike(first, second, names):
     """Return the names of gradients that differ by more than rounding."""
-    pairs = zip(names, first, second, strict=False)
-    return {name for name, a, b in pairs if (a is None) != (b is None) or (a is not None and differs(a, b))}
+    return {name for name, a, b in zip(names, first, second, strict=False) if differs(a, b)}

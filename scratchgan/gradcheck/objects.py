@@ -1,8 +1,9 @@
-"""What an object, a dictionary or a list holds, however deep and tuples of arrays as one vector.
+"""What an object, a dictionary or a list holds, however deep; tuples of arrays as one vector; what a copy would lose.
 
 A path is a tuple of keys: ("self", "layers", 0, "W") is self.layers[0].W.
 """
 
+import copy
 import inspect
 from collections import deque
 from collections.abc import Iterator
@@ -121,3 +122,31 @@ def parted(vector, like):
         put(root, (0, *path), vector[start : start + size].reshape(array.shape) if is_array(array, "fc") else None)
         start += size
     return root[0]
+
+
+def bound(owner):
+    """Whether a copy of an object would still read the original, or have views, W = flat[:6], as separate arrays."""
+    parts = {id(part): part for _, part in walk(owner, whole=True)}
+    cells = [cell for part in parts.values() for cell in getattr(part, "__closure__", None) or ()]
+    read = [parts.get(id(cell.cell_contents)) for cell in cells]
+    arrays = [part for part in parts.values() if isinstance(part, numpy.ndarray)]
+    bases = {id(array if array.base is None else array.base) for array in arrays}
+    return len(bases) < len(arrays) or any(is_array(part) or members(part) is not None for part in read)
+
+
+def uncopied(owner, args):
+    """Return deepcopy's memo with what copies share: what cannot be copied, such as a lock, or is `bound`."""
+    memo, both = {id(owner): owner} if bound(owner) else {}, [owner, args]
+    parts = [] if copies(both, memo) else [part for _, part in walk(both, whole=True)]
+    for part in sorted(reversed(parts), key=lambda part: members(part) is not None):  # leaves first
+        memo |= {} if copies(part, memo) else {id(part): part}
+    return memo
+
+
+def copies(value, memo):
+    """Whether a deep copy can be made; deepcopy calls methods of the code under test, which may raise anything."""
+    try:
+        copy.deepcopy(value, dict(memo))
+    except Exception:
+        return False
+    return True

@@ -1,7 +1,7 @@
 """What the parts of the checker hand to each other: plain types, which import nothing of it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy
@@ -11,16 +11,19 @@ AGREE, WRONG, UNRESOLVED = "AGREE", "WRONG", "UNRESOLVED"
 
 @dataclass
 class Subject:
-    """Code to be checked. Both functions take and return arrays of the code's own kind.
+    """Code to be checked, and where: begin(own, args) -> y, tape; finish(dy, tape) -> gradients, one for each of args.
 
-    live: returns a Subject that keeps using one object, as its owner would; for plain functions, the same again.
+    All arrays are of the code's own kind.
+    take: returns the object to work on, a copy for each call.
     upstream: whether there is a dy; a loss with its gradient has none, and its dy counts as 1.
     interleaves: whether a tape outlives the next forward; objects that keep their activations do not promise that.
     """
 
-    start: Callable
+    take: Callable
+    begin: Callable
     finish: Callable
-    live: Callable
+    args: tuple
+    names: tuple
     upstream: bool = True
     interleaves: bool = True
     second_order: bool = False
@@ -28,6 +31,15 @@ class Subject:
     inputs: int | None = None  # how many arguments belong to a call; the others, parameters, outlive it; None: all
     manners: Callable | None = None  # manners(tape, dy) -> findings that only this kind of code can give
     notes: tuple = ()  # what was not found or is not checked, as sentences for the report's first lines
+
+    def start(self, *args):
+        """Return y and a tape."""
+        return self.begin(self.take(), args)
+
+    def live(self):
+        """Return a Subject that keeps using one object, as its owner would."""
+        own = self.take()
+        return replace(self, take=lambda: own)
 
 
 @dataclass
@@ -89,6 +101,10 @@ class Comparison:
         with numpy.errstate(all="ignore"):
             ratio = numpy.abs(self.yours - self.numeric) / numpy.maximum(tolerance, 1e-300)
         return numpy.where(self.checked, numpy.where(numpy.isfinite(self.yours), ratio, numpy.inf), 0.0)
+
+    def unresolved(self):
+        """Return which entries could not be judged, though they are at no kink or jump."""
+        return ~self.checked if self.skipped is None else ~self.checked & ~self.skipped
 
     def wrong(self):
         """Return which entries are wrong, as an array of bool."""

@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 
 import numpy
 
-from scratchgan.gradcheck.arrays import differs, same, to_host
-from scratchgan.gradcheck.copies import on_copies
+from scratchgan.gradcheck.arrays import differs, same
 from scratchgan.gradcheck.gradients import slots_of
 from scratchgan.gradcheck.objects import follow, joined, parted
+from scratchgan.gradcheck.plain import Subject
 
 
 class Call(NamedTuple):
@@ -23,48 +23,47 @@ class Call(NamedTuple):
     kept: Any = None
 
 
-def of_layer(layer, inputs=1, second_order=False):
-    """Adapt a layer: (Subject, {name: parameter}). Its second order is the map (dy, x, W) -> dx of its `pull`.
+def of_layer(layer, args, names, second_order=False):
+    """Return a layer and its parameters as a Subject. Its second order is the map (dy, x, W) -> dx of its `pull`.
 
-    inputs: how many arrays x consists of; with more than one, x is their tuple. A y or dx that is a tuple counts as
-    one vector.
+    args: x, or the arrays of a tuple x, and in second order dy before them. A y or dx that is a tuple counts as one
+    vector.
     """
 
-    def functions(take):
-        def start(*args):
-            own, given = prepared(take(), args)
-            xs = tuple(given[second_order:])
-            x = xs[0] if inputs == 1 else xs
-            y, tape = own.forward(x)
-            if not second_order:
-                return joined(y, y), Call(own, args, tape, x, y)
-            dx, kept = own.pull(tape, parted(given[0], y))
-            return joined(dx, dx), Call(own, args, tape, x, y, dx, kept)
+    def begin(own, args):
+        own, given = prepared(own, args)
+        xs = tuple(given[second_order:])
+        x = xs if nested else xs[0]
+        y, tape = own.forward(x)
+        if not second_order:
+            return joined(y, y), Call(own, args, tape, x, y)
+        dx, kept = own.pull(tape, parted(given[0], y))
+        return joined(dx, dx), Call(own, args, tape, x, y, dx, kept)
 
-        def finish(upstream, call):
-            call.layer.zero_grad()
-            if second_order:
-                ddy, bend = call.layer.double_backward(call.tape, call.kept, parted(upstream, call.dx))
-                gradients = [joined(ddy, call.y), *each(bend, call.x)]
-            else:
-                gradients = each(call.layer.backward(call.tape, parted(upstream, call.y)), call.x)
-            gradients += [param.grad.copy() for param in call.layer.params()]
-            narrow = lambda g, a: a.dtype.kind == "f" and g is not None and g.dtype == widest(call.args)
-            pairs = zip(gradients, call.args, strict=True)  # back to where `prepared` has widened
-            return tuple(g.astype(a.dtype) if narrow(g, a) else g for g, a in pairs)
+    def finish(upstream, call):
+        call.layer.zero_grad()
+        if second_order:
+            ddy, bend = call.layer.double_backward(call.tape, call.kept, parted(upstream, call.dx))
+            gradients = [joined(ddy, call.y), *each(bend, call.x)]
+        else:
+            gradients = each(call.layer.backward(call.tape, parted(upstream, call.y)), call.x)
+        gradients += [param.grad.copy() for param in call.layer.params()]
+        narrow = lambda g, a: a.dtype.kind == "f" and g is not None and g.dtype == widest(call.args)
+        pairs = zip(gradients, call.args, strict=True)  # back to where `prepared` has widened
+        return tuple(g.astype(a.dtype) if narrow(g, a) else g for g, a in pairs)
 
-        return start, finish
-
-    about = dict(second_order=second_order, inputs=inputs + second_order, none_is_zero=second_order or inputs > 1)
+    nested = len(args) > 1 + second_order
+    about = dict(second_order=second_order, inputs=len(args), none_is_zero=second_order or nested)
     if hasattr(layer, "pull") and not second_order:
         about["manners"] = protocol_manners
-    parameters = {name: param.value for name, param in layer.named_params().items()}
-    return on_copies(lambda: copy.deepcopy(layer), functions, **about), parameters
+    params = layer.named_params()
+    args, names = (*args, *[param.value for param in params.values()]), (*names, *params)
+    return Subject(lambda: copy.deepcopy(layer), begin, finish, args, names, **about)
 
 
-def remarked(subject, layer, args):
+def remarked(subject, layer):
     """Return a layer's Subject with a note on arrays that forward and backward leave alone, and that are no Params."""
-    y, call = subject.start(*args)
+    y, call = subject.start(*subject.args)
     subject.finish(0 * y, call)
     params = [id(array) for param in layer.params() for array in (param.value, param.grad)]
     slots = [slot for slot in slots_of({"self": layer}) if id(slot.value) not in params]
@@ -119,24 +118,18 @@ def protocol_manners(call, dy):
             continue
         if way == "pull" and (not isinstance(result, tuple) or len(result) != 2):
             findings.append("pull returns no pair, (dx, kept)")
-        elif way == "pull" and any(unlike(*pair) for pair in zip(each(result[0], call.x), right, strict=True)):
+        elif way == "pull" and any(differs(*pair) for pair in zip(each(result[0], call.x), right, strict=True)):
             findings.append("pull gives another dx than backward did with the same tape")
-        said = [(name, wrong_grad(way, to_host(added[name]), to_host(param.grad))) for name, param in params]
+        said = [(name, wrong_grad(way, added[name], param.grad)) for name, param in params]
         findings += [f"{way} {text.format(name)}" for name, text in said if text]
     return findings
-
-
-def unlike(a, b):
-    """Whether two gradients differ; None is 0."""
-    some = [to_host(g) for g in (a, b) if g is not None]
-    return bool(some) and differs(some[0], some[1] if len(some) > 1 else 0 * some[0])
 
 
 def wrong_grad(way, added, after):
     """Return what is wrong with a grad that was twice `added` before a call; None if nothing is."""
     if way == "pull":
-        kept = numpy.array_equal(after, 2 * added, equal_nan=True)
-        return None if kept else "changes the grad of {}: pull is to leave every grad as it is"
+        changed = differs(2 * added, after)
+        return "changes the grad of {}: pull is to leave every grad as it is" if changed else None
     if not differs(3 * added, after):
         return None
     if not differs(2 * added, after):

@@ -13,20 +13,21 @@ from scratchgan.gradcheck.plain import AGREE, UNRESOLVED, WRONG, Comparison, Con
 from scratchgan.gradcheck.report import Report
 
 
-def examine(subject, args, names, only=None, seed=0, kinks="skip", directions=None):
-    """Return the Report on a Subject at these arguments; `check` has the same options."""
+def examine(subject, only=None, seed=0, kinks="skip", directions=None):
+    """Return the Report on a Subject; `check` has the same options."""
+    names = subject.names
     unknown = set(only or ()) - set(names)
     if unknown:
         raise ValueError(f"only names {', '.join(sorted(unknown))}: the arguments are {', '.join(names)}")
-    runner = Runner(subject, args, names)
+    runner = Runner(subject)
     y = runner.start(runner.args)[0]
     require_real("what forward returns", y)
     # dy has a stream of its own: x is often drawn from default_rng(seed) too, and dy = x would hide much.
     rng = numpy.random.default_rng([seed, 0x6479])
     dy = rng.standard_normal(y.shape) if subject.upstream else numpy.ones(y.shape)
     dy = numpy.where(numpy.isfinite(y), dy, 0).astype(y.dtype if y.dtype.kind == "f" else float)
-    yours, findings = watch(runner, dy, names, only)
-    exam = Exam(runner, names, dy.astype(float), kinks, directions, seed)
+    yours, findings = watch(runner, dy, only)
+    exam = Exam(runner, dy.astype(float), kinks, directions, seed)
     comparisons, notes = {}, list(subject.notes)
     for i in runner.floats:
         if only is None or names[i] in only:
@@ -39,15 +40,15 @@ def examine(subject, args, names, only=None, seed=0, kinks="skip", directions=No
     wrong = {name: one for name, one in comparisons.items() if name not in exam.unread}
     if WRONG in [one.verdict for one in wrong.values()]:
         functions = runner.forward, runner.backward, wrong, subject.second_order, subject.upstream
-        report.causes = diagnose(Context(exam.args, tuple(names), exam.dy, exam.y, *functions))
+        report.causes = diagnose(Context(exam.args, names, exam.dy, exam.y, *functions))
     return report
 
 
 class Exam:
     """What the comparisons of all arguments share: the arguments in float64, y, dy, and y's rounding noise."""
 
-    def __init__(self, runner, names, dy, kinks, directions, seed):
-        self.runner, self.names, self.dy, self.kinks = runner, names, dy, kinks
+    def __init__(self, runner, dy, kinks, directions, seed):
+        self.runner, self.names, self.dy, self.kinks = runner, runner.names, dy, kinks
         self.directions, self.seed, self.failure = directions, seed, None
         self.skipped, self.findings, self.notes, self.unread = [], [], [], set()
         self.args = runner.widened()
@@ -229,7 +230,7 @@ class Exam:
         comparison.outside = kink & ~inside
         if candidate.misshapen is not None and self.directions is None:
             comparison.yours = candidate.misshapen
-        open_ = ~checked & ~kink & self.judged(probe.x)
+        open_ = comparison.unresolved() & self.judged(probe.x)
         many = open_.sum() >= max(checked.sum(), 1) or not checked.any()
         if comparison.wrong().any():
             comparison.verdict = WRONG
@@ -239,9 +240,10 @@ class Exam:
 
     def is_flat(self, probe):
         """Whether slopes that are all 0 are 0, not hidden by an offset: larger moves are seen, or a complex step."""
-        hidden = max(c.HIDDEN, c.COMPLEX * self.epsilon(float)) * self.terms
-        slope = None if hidden <= c.SHARP * self.spread else analytic(probe.f, probe.x, self.random(probe.x, 1))
-        return hidden <= c.SHARP * self.spread or (slope is not None and not slope.any())
+        if max(c.HIDDEN, c.COMPLEX * self.epsilon(float)) * self.terms <= c.SHARP * self.spread:
+            return True
+        slope = analytic(probe.f, probe.x, self.random(probe.x, 1))
+        return slope is not None and not slope.any()
 
     def is_unread(self, probe):
         """Whether nothing changes where all of x moves by its typical scale, or very far."""

@@ -3,6 +3,7 @@
 import functools
 import inspect
 import itertools
+from dataclasses import replace
 
 import numpy
 
@@ -182,13 +183,13 @@ class Trial:
         at(case.name)
         self.kinds = axis_kinds(expected.manifest["of"])
         x = self.theirs("x", case.x)
-        subject, args, self.names = subject_of(build(), None, (x,), None)
-        own = dict(zip(self.names, args, strict=True))
+        subject = subject_of(build(), None, (x,), None)
+        self.names, own = subject.names, dict(zip(subject.names, subject.args, strict=True))
         self.notes = [note for note in subject.notes if not note.startswith(UNCHECKED)]  # what is to be there, we know
         self.matched = {"x": "x"} | match(self.names[1:], case.layer.named_params())  # {our name: their name}
         self.shapes = {ours: numpy.shape(own[name]) for ours, name in self.matched.items()}
         own |= {name: self.theirs(ours, self.given(ours)) for ours, name in self.matched.items()}
-        self.runner = Runner(subject, list(own.values()), self.names)
+        self.runner = Runner(replace(subject, args=tuple(own.values())))
         self.y = self.ours("y", self.runner.start(self.runner.args)[0])
         self.dtype = "float32" if self.y.dtype == "float32" else "float64"
 
@@ -240,7 +241,7 @@ class Trial:
         """Return ({name: array} of y and all gradients, findings)."""
         self.at(self.case.name)
         dy = self.theirs("dy", self.given("dy")).astype(self.y.dtype)
-        gradients, findings = watch(self.runner, dy, self.names)
+        gradients, findings = watch(self.runner, dy)
         found = {f"d{name}": gradient for name, gradient in self.gradients(gradients).items()}
         return {"y": self.y, **found}, findings
 

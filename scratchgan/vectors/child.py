@@ -138,7 +138,7 @@ def is_layer(thing):
 
 def call(module, first, backward, shapes):
     """Return (forward, backward, args, names) for `check`: of a pair of functions, a layer, or one function."""
-    needed, taken, most, _ = parameters(first)
+    needed, taken, most = parameters(first)
     makes = not is_layer(first) and backward is None and most == 0  # a function that makes what is to be checked
     made = first() if makes or (is_layer(first) and isinstance(first, type)) else first
     if makes and isinstance(made, tuple) and len(made) in (2, 3) and not shapes:

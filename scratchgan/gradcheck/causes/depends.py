@@ -4,7 +4,8 @@ import numpy
 
 from scratchgan.gradcheck.causes.constants import ALIKE, ASYMMETRIC, CALLS, SECOND, STEP, STEP_LEAST
 from scratchgan.gradcheck.causes.evidence import largest
-from scratchgan.gradcheck.causes.outputs import Block, describe, superfluous
+from scratchgan.gradcheck.causes.outputs import Block, superfluous
+from scratchgan.gradcheck.causes.pathways import parallel
 
 
 def moving(e):
@@ -44,48 +45,25 @@ def ignored(e):
             yield "extra-argument", f"depends on {name}, and the right one does not", False
 
 
-def blocks(e):
-    """Yield (i, name, Block) of the arguments with which both move."""
+def superfluities(e):
+    """Yours follows an argument at entries where the right gradient does not."""
     for i, name, yours, right in moving(e):
         if numpy.any(yours) and numpy.any(right):
             own = name if i != e.index else f"{name} (moved)"
-            yield i, name, Block(e, own, e.args[i].shape, numpy.arange(e.args[i].size), yours, right)
-
-
-def shares(e):
-    """What moves with an argument is the right one times a factor, or times factors with a pattern."""
-    for i, name, block in blocks(e):
-        if not block.extra.any():
-            yield from patterns(e, i, name, block)
-
-
-def patterns(e, i, name, block):
-    """Yield findings on the factor between two matrices of second derivatives."""
-    for axes, table in block.tables(numpy.round(block.ratio, 4), block.supported):
-        known = numpy.isfinite(table)
-        if numpy.ptp(table[known]) == 0:
-            factor = table[known][0] + 0.0
-            kind = "uses" if i == e.index and factor in (0.5, 2) else "sign" if factor == -1 else "branch"
-            yield kind, f"has {factor:.4g} times the right share of what moves with {name}", False
-            return
-        if (found := describe(e, axes, table)) and found[0] != "scale-per-axis":
-            yield found[0], f"is, in what moves with {name}, {found[1].removeprefix('is ')}", False
-            return
-
-
-def superfluities(e):
-    """Yours follows an argument at entries where the right gradient does not."""
-    for _, name, block in blocks(e):
-        for kind, _, _ in superfluous(block) if block.extra.any() else ():
-            yield kind, f"follows {name} at entries that the right one does not follow it at", False
+            block = Block(e, own, e.args[i].shape, numpy.arange(e.args[i].size), yours, right)
+            for kind, _, _ in superfluous(block) if block.extra.any() else ():
+                yield kind, f"follows {name} at entries that the right one does not follow it at", False
 
 
 def integrable(e):
     """Whether yours is the gradient of any function: its derivative by x is then symmetric."""
-    for i, name, H, _ in moving(e):
+    for i, name, H, right in moving(e):
         if i != e.index or len(H) != H.shape[1] or len(H) < 2:
             continue
+        both = (H + H.T).reshape(-1)
         if numpy.max(abs(H - H.T)) > ASYMMETRIC * largest(H):
+            if parallel(both, right.reshape(-1)):
+                yield "uses", f"is, where {name} stands at two places, that of one of them alone", False
             text = "is not the gradient of any function: something in it that varies with"
             yield "detached", f"{text} {name} is taken for a constant, or a path is lost", False
         else:

@@ -66,12 +66,14 @@ class Evidence:
         same = raw.shape == yours.shape and numpy.allclose(raw, yours, rtol=ALIKE, equal_nan=True)
         return raw if mismatch or same else yours
 
-    def again(self):
-        """Return Evidence from another dy and other arguments: a second look, independent of this one."""
+    def again(self, shuffled):
+        """Return Evidence from another dy, and other arguments: near these, or of the same numbers elsewhere."""
         rng, c, comparisons = numpy.random.default_rng(7), self.context, {}
+        near = lambda a: a * (1 + MOVE * rng.uniform(-1, 1, a.shape))
+        elsewhere = lambda a: rng.permutation(a.reshape(-1)).reshape(a.shape)
         error = max(SHARP, numpy.max(self.error[self.checked]) / self.scale)
         dy = rng.standard_normal(self.dy.shape) if c.upstream else self.dy
-        args = [a * (1 + MOVE * rng.uniform(-1, 1, a.shape)) if free(a) else a for a in self.args]
+        args = [(elsewhere if shuffled else near)(a) if free(a) else a for a in self.args]
         for name, own in c.comparisons.items():
             if name == self.name or numpy.shape(own.yours) == self.x.shape:
                 index = c.names.index(name)
@@ -106,13 +108,6 @@ class Evidence:
         if not gain > 0 or not numpy.all(distance <= NEAR * gain):  # a NaN is no explanation either
             return None
         return bool(numpy.all(distance <= numpy.maximum(tolerance[where], RESIDUE * gain)))
-
-    def first(self, guesses):
-        """Yield, of (kind, text, guess), the first that is yours, as (kind, text, exact)."""
-        for kind, text, guess in guesses:
-            if (exact := self.explains(guess)) is not None:
-                yield kind, text, exact
-                return
 
     def explains_sample(self, guess, at):
         """As `explains`, for a guess that is known at some entries only, given by flat indices."""

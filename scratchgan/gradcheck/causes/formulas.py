@@ -71,7 +71,7 @@ def best_fit(guesses, target, positive=False):
 def term(e, texts, constant):
     """Return (kind, text) for a term that is missing, or should not be there."""
     kind = "branch" if texts == ("1",) or e.name in texts[0] else "argument-ignored"
-    kind = "target-flipped" if texts[0].startswith("(1 - ") else kind
+    kind = "target-flipped" if texts[0].startswith("(1 - ") else "decay" if texts == (e.name,) else kind
     how, what = "small" if constant < 0 else "large", times(abs(constant), texts[0])
     return kind, f"is too {how} by dy times {what}: a term that is missing, there twice, or has the wrong constant"
 
@@ -94,14 +94,12 @@ def times(constant, text):
 def few_values(e):
     """What is left over, or yours as a multiple of the right one, has few distinct values: a constant is another."""
     dy = entries(e)
-    ratio = numpy.where(e.right == 0, numpy.nan, e.yours / e.right)
-    for what, table in (("multiplied by", ratio), ("off by", e.residual / dy)) if dy is not None else ():
+    for what, table in (("multiplied by", e.yours / e.right), ("off by", e.residual / dy)) if dy is not None else ():
         known = table[numpy.isfinite(table)]
-        size = largest(known)
-        values, counts = numpy.unique(numpy.round(known / size, 6), return_counts=True)
+        values, counts = numpy.unique(numpy.round(known / largest(known), 6), return_counts=True)
         if 1 < len(values) <= FEW:
-            texts = [f"{v * size + 0.0:.6g} at {n} entries" for v, n in zip(values, counts, strict=True)]
-            kind = "constant" if what == "off by" else "sign" if set(numpy.round(values, 5)) == {-1, 1} else "side"
+            texts = [f"{v * largest(known) + 0.0:.6g} at {n} entries" for v, n in zip(values, counts, strict=True)]
+            kind = "constant" if what == "off by" else "sign" if set(values) == {-1, 1} else "side"
             yield kind, f"is {what} {' and '.join(texts)}: a wrong constant, or a case that is missing", False
             return
 
@@ -118,7 +116,8 @@ def shared_terms(e):
     arrays += [("1", numpy.ones(e.y.shape)), *((f"{name}^2", a * a) for name, a in arrays)]
     guesses = [(name, a.reshape(-1)[e.outputs()][numpy.nonzero(at)[0]]) for name, a in arrays]
     if best := best_fit(guesses, B[at]):
-        kind = "argument-ignored" if best[0] == "1" else "not-normalised"
+        own = "derivative-wrong" if best[0].removesuffix("^2") in (e.name, "y") else "not-normalised"
+        kind = "argument-ignored" if best[0] == "1" else own
         yield kind, f"sends, from each output, dy times {times(best[1], best[0])}, which is not the derivative", True
     elif best := best_fit(guesses, (B - J)[at]):
         yield "branch", f"is off, for each output, by dy times {times(best[1], best[0])}", True

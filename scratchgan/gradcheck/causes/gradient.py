@@ -7,7 +7,7 @@ import itertools
 
 import numpy
 
-from scratchgan.gradcheck.causes.constants import ALIKE, AXES, LEAST, RESIDUE, ROUNDED
+from scratchgan.gradcheck.causes.constants import ALIKE, AXES, LEAST, RESIDUE, ROUNDED, SUPPORT
 from scratchgan.gradcheck.causes.evidence import free, largest
 
 
@@ -20,7 +20,10 @@ def infinite(e):
 
 def zero(e):
     """Nothing arrives: the gradient is 0 where it should not be."""
-    if numpy.any(e.yours[e.checked]) or not e.gain > 0:
+    if largest(e.yours[e.checked]) > SUPPORT * e.scale or not e.gain > 0:
+        return
+    if numpy.any(e.yours[e.checked]):
+        yield "derivative-missing", "is 0 but for rounding: terms cancel that should have slopes of their own", False
         return
     if e.context.second_order and e.index == 1:
         yield "bend", "is 0: the bend is dropped (backward itself varies with the input, by f''(x) dy ddx)", True
@@ -76,18 +79,15 @@ def products_of_dimensions(e, number):
 def norm_of_an_argument(e, number):
     """Return a text if a number, or 1 / number, is a norm of an argument: a division by it was left out or added."""
     for name, a in e.named[:-1]:
-        if a.size > 1 and not free(a):
-            continue  # a second look, with other numbers, could not refute it
-        a = a.astype(float)
-        norms = {"norm": numpy.sqrt((a**2).sum()), "sum": abs(a.sum()), "mean": abs(a.mean())}
-        if a.ndim > 1:
-            norms["largest singular value"] = numpy.linalg.norm(a.reshape(-1, a.shape[-1]), 2)
-        if a.size == 1:
-            norms = {"value": abs(a.reshape(-1)[0])}
-        for text, value in norms.items():
-            for own, what in ((value, f"the {text} of {name}"), (1 / max(value, LEAST), f"1 / the {text} of {name}")):
-                if abs(value - 1) > ALIKE and abs(number - own) < ALIKE * number:
-                    return f"({what})" if what.startswith("1") else what
+        if a.size == 1 or free(a):  # others cannot be refuted by a second look, with other numbers
+            a = a.astype(float).reshape(-1, a.shape[-1] if a.ndim else 1)
+            norms = {"value" if a.size == 1 else "norm": numpy.linalg.norm(a), "sum": abs(a.sum())}
+            norms |= {"mean": abs(a.mean()), "largest singular value": numpy.linalg.norm(a, 2)}
+            for text, value in norms.items():
+                what = f"the {text} of {name}"
+                for own, said in ((value, what), (1 / max(value, LEAST), f"(1 / {what})")):
+                    if abs(value - 1) > ALIKE and abs(number - own) < ALIKE * number:
+                        return said
     return None
 
 
@@ -101,7 +101,9 @@ def exchanged(e):
         if exact is not None:
             yield "exchanged", f"is the gradient of {name}: two gradients are exchanged", exact
         elif (exact := e.explains(e.right + right)) is not None:
-            yield "exchanged", f"has the gradient of {name} added to it", exact
+            total = sum(c.numeric for c in e.context.comparisons.values() if c.numeric.shape == right.shape)
+            alone = exact and largest(total) > ALIKE * e.scale  # of gradients that add up to 0, each is the others
+            yield "exchanged", f"has the gradient of {name} added to it", alone
 
 
 def shaped(e):
@@ -149,13 +151,9 @@ def subsets(axes):
     return [chosen for count in range(1, len(axes) + 1) for chosen in itertools.combinations(axes, count)]
 
 
-def clipped(e):
-    """Cut at a bound, or rounded to a narrow type."""
+def rounded(e):
+    """Computed in a narrow type, and widened afterwards."""
     ours = e.yours[e.checked]
-    bound = numpy.max(numpy.abs(ours), initial=0)
-    if bound and numpy.count_nonzero(numpy.isclose(numpy.abs(ours), bound, rtol=ALIKE)) > 1:
-        if (exact := e.explains(numpy.clip(e.right, -bound, bound))) is not None:
-            yield "clipped", f"is clipped to [-{bound:.6g}, {bound:.6g}]", exact
     for narrow in ("float16", "float32"):
         if numpy.array_equal(ours, ours.astype(narrow)) and e.explains(e.right.astype(narrow)):
             yield "dtype", f"is the right one, rounded to {narrow}", True
@@ -168,7 +166,8 @@ def linear(e):
     once, again, nothing = e.call_backward(e.dy), e.call_backward(2 * e.dy), e.call_backward(0 * e.dy)
     size = largest(once)
     if numpy.array_equal(again, once) and numpy.any(once):
-        yield "upstream-ignored", "is the same for another upstream gradient: dy is ignored (taken for ones?)", True
+        kind = "roles" if e.context.second_order else "upstream-ignored"
+        yield kind, "is the same for another upstream gradient: dy is ignored (taken for ones?)", True
     elif largest(nothing) > ALIKE * size and e.explains(e.right + nothing) is not None:
         multiple = e.x * (nothing * e.x).sum() / (e.x * e.x).sum()
         if numpy.max(numpy.abs(nothing - multiple)) < RESIDUE * largest(nothing):
@@ -189,12 +188,14 @@ def branches(e):
         return
     pointwise = e.pointwise()
     itself = "the derivative is missing" if pointwise else "only a skip connection's branch is there"
-    yield from e.first((
+    guesses = (
         ("derivative-missing" if pointwise else "branch", f"is dy itself: {itself}", e.dy),
         ("upstream-power", "is max(dy, 0): the mask is taken from dy", numpy.maximum(e.dy, 0)),
         ("branch", "lacks dy: the skip connection's branch is dropped", e.right - e.dy),
         ("branch", "has dy in it once too often: a skip connection is added twice", e.right + e.dy),
-    ))  # fmt: skip
+    )  # fmt: skip
+    found = ((kind, text, e.explains(guess)) for kind, text, guess in guesses)
+    yield from itertools.islice((finding for finding in found if finding[2] is not None), 1)
 
 
 def unmasked(e):

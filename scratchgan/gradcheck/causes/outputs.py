@@ -55,6 +55,9 @@ class Block:
 def of_outputs(e):
     """Your shares are the right ones times a factor with a pattern, or go where nothing should go."""
     if not e.by_output():
+        if e.y.size == 1:  # a loss has one share, the gradient
+            rows = [e.sampled(a)[None] for a in (e.yours, e.right)]
+            yield from factors(Block(e, "y", (1,), numpy.zeros(1, int), *rows))
         return
     block = Block(e, "y", e.y.shape, e.outputs(), *e.shares())
     off, J = block.B - block.J, block.J
@@ -62,12 +65,34 @@ def of_outputs(e):
     if square and numpy.all(abs(block.B - J.T) <= RESIDUE * largest(off)):
         yield "transposed", "is J dy instead of J^T dy: the Jacobian is not transposed (an order not undone)", True
     elif block.extra.any():
-        yield from superfluous(block)
+        yield from (*superfluous(block), *carried(block))
     elif block.supported.any():
         if e.in_full() and numpy.all(abs(off.sum(1)) <= ALIKE * abs(J.sum(1))):
             text = "sends from each output the right amount, to wrong entries of those it depends on"
             yield "wrong-place", text, False
-        yield from factors(block)
+        yield from list(factors(block)) or list(carried(block))
+
+
+def carried(block):
+    """Yield a finding where what outputs of the first step send is right, and what others send is not."""
+    if block.e.in_sequence():
+        at = next(at for of, axis, at, _ in block.axes if (of, axis) == ("y", 0))
+        if not numpy.any((abs(block.B - block.J) > ALIKE * largest(block.J)) & (at == 0)):
+            yield "steps", "is right for the first step: what is carried from one step to the next is wrong", False
+
+
+def lost_slopes(ratio):
+    """Yield a finding where all factors are such as a slope between 0 and 1 leaves that is lost, or there twice."""
+    ratio = ratio[numpy.isfinite(ratio)]
+    if 2 ** min(len(ratio), 60) > UNLIKELY and numpy.ptp(ratio) > ALIKE and numpy.all(ratio > 0):
+        if numpy.all(ratio > 1 + ALIKE):
+            yield "derivative-missing", f"{of_all(ratio)}: the derivative of an activation is missing", False
+        elif numpy.all(ratio < 1 - ALIKE):
+            yield "derivative-twice", f"{of_all(ratio)}: a slope, or another factor below 1, is there twice", False
+
+
+def of_all(ratio):
+    return f"is {ratio.min():.4g} to {ratio.max():.4g} times the right one wherever it is wrong"
 
 
 # ---- factors ---------------------------------------------------------------------------------------------
@@ -127,14 +152,16 @@ def named_factor(table, name, a):
     if "@" not in name and (said := two_sided(table, name, a)):
         return said
     guesses = [
-        ("argument-ignored", f"lacks its factor {name}", 1 / a), ("factor", f"has a factor {name} too many", a),
+        ("factor" if name == "y" else "argument-ignored", f"lacks its factor {name}", 1 / a),
+        ("factor", f"has a factor {name} too many", a),
         *factors_at(a, name),
     ]  # fmt: skip
     constants = [multiple_of(table, guess) for _, _, guess in guesses]
     fits = [(c, kind, text) for c, (kind, text, _) in zip(constants, guesses, strict=True) if c is not None]
     if not fits:
         return None
-    constant, kind, text = min(fits, key=lambda fit: abs(fit[0] - 1) > ALIKE)
+    plain = lambda fit: (abs(fit[0] - 1) > ALIKE, fit[1] in ("derivative-wrong", "derivative-twice"))
+    constant, kind, text = min(fits, key=plain)
     return kind, text if abs(constant - 1) <= ALIKE else f"{text}, and is {constant:.6g} times that"
 
 
@@ -159,7 +186,9 @@ def two_sided(table, name, a):
         change = numpy.flatnonzero(numpy.diff(at[order]))
         if len(change) == 1:
             below, above = v[order][change[0]], v[order][change[0] + 1]
-            bound = next((b for b in (0.0, 1.0) if below <= b <= above), (below + above) / 2)
+            middle = (below + above) / 2
+            simple = (0.0, 1.0, -1.0, *(round(middle, digits) for digits in range(DIGITS)), middle)
+            bound = next(b for b in simple if below <= b <= above)
             first, last = values[at[order][0]] + 0.0, values[at[order][-1]] + 0.0
             kind = "sign" if {first, last} == {-1, 1} else "margin" if bound and 0 in (first, last) else "side"
             text = f"is {first:.6g} times the right one where {word} is below {bound:.4g}"
@@ -244,4 +273,8 @@ def superfluous(block):
         yield "wrong-place", f"{what}, and misses some that it does depend on {count}", False
     else:
         same = numpy.all(abs(block.B - block.J)[block.supported] <= ALIKE * largest(block.J))
-        yield "mask-missing", f"{what}: a mask, or an index, is missing", bool(same)
+        nearest = abs(block.B[:, :, None] - numpy.where(block.supported, block.J, numpy.inf)[:, None]).min(2)
+        if same and numpy.all(nearest[extra] <= ALIKE * largest(block.J)):
+            yield "over-summed", f"{what}, with the shares of others: a sum that is broadcast back, or no mask", False
+        else:
+            yield "mask-missing", f"{what}: a mask, or an index, is missing", bool(same)

@@ -6,6 +6,7 @@ import numpy
 
 from scratchgan.gradcheck.causes.constants import ALIKE, CLOSE, DEPENDENT, GROUP, NEAR
 from scratchgan.gradcheck.causes.evidence import largest
+from scratchgan.gradcheck.causes.outputs import lost_slopes
 
 
 def groupings(shape):
@@ -63,6 +64,30 @@ def paths(e, rows, shape, axes):
     if numpy.prod([shape[a] for a in axes]) >= GROUP + 2:
         if follows(multiple(rows, ones, along) + multiple(rows, centred, along)):
             yield "statistics", f"lacks the mean path and the variance path, {over}"
+        elif e.in_full():
+            yield from another_scale(e, shape, along, over, numpy.ones((1, *shape)), centred)
+
+
+def another_scale(e, shape, along, over, ones, centred):
+    """Yield (kind, text) where each share is the output's own entry, a mean and a multiple of x, sized differently."""
+    if e.y.shape != e.right.shape or len(e.outputs()) != e.x.size or e.pointwise():
+        return
+    rest = lambda M: M - multiple(M, ones, along) - multiple(M, centred, along)
+    own, yours, right = (rest(M.reshape(-1, *shape)) for M in (numpy.eye(e.x.size), *e.shares()))
+    sizes = [(flat(M) * flat(own)).sum(1) / (flat(own) ** 2).sum(1) for M in (yours, right)]
+    off = [flat(M) - size[:, None] * flat(own) for M, size in zip((yours, right), sizes, strict=True)]
+    if largest(off) <= CLOSE * largest(right):
+        ratio = sizes[0] / sizes[1]
+        kind, what = "swapped-constants", "an epsilon is too large, or another constant stands for it"
+        if numpy.ptp(ratio) < NEAR * largest(ratio - 1):
+            kind, what = "unbiased", "a count is another, such as N - 1 for N"
+        elif numpy.all(ratio > 1):
+            kind, what = "epsilon", "an epsilon is left out, or too small"
+        yield kind, f"has the parts of the right one in other sizes, {over}: {what}"
+
+
+def flat(M):
+    return M.reshape(len(M), -1)
 
 
 def multiple(rows, basis, axes):
@@ -88,36 +113,27 @@ def ranks(e):
 
 def products(e):
     """An output's share of a matrix is a product of what goes in and what comes back: one of the two is wrong."""
+    if e.by_output() and not numpy.any((B := e.shares()[0])[(J := e.shares()[1]) == 0]):
+        yield from lost_slopes((B / J)[J != 0])
     if e.x.ndim != 2 or min(e.x.shape) < 2 or not e.in_full():
         return
     yours, right = (M.reshape(-1, *e.x.shape) for M in e.shares())
-    size, sides = largest(right), []
+    size, sides, ratios = largest(right), [], []
     for B, J in zip(yours, right, strict=True):
         ranks = [numpy.linalg.matrix_rank(M, tol=DEPENDENT * size) for M in (B, J)]
         if ranks == [1, 1] and (abs(J).max(1) > DEPENDENT * size).sum() > 1 and largest(B - J) > CLOSE * size:
             (k, n), (i, j) = (numpy.unravel_index(numpy.argmax(abs(M)), J.shape) for M in (B, J))
             sides.append((parallel(B[:, n], J[:, j]), parallel(B[k], J[i])))
-    if len(sides) > 1 and set(sides) == {(True, False)}:
+            ratios.append(B[k] / J[k])
+    ratio = numpy.concatenate(ratios) if len(ratios) > 1 and set(sides) == {(True, False)} else numpy.ones(1)
+    if said := list(lost_slopes(ratio[abs(ratio - 1) > ALIKE])):
+        yield from said
+    elif len(sides) > 1 and set(sides) == {(True, False)}:
         text = f"pairs the right input of {e.name} with a wrong gradient of its output: a slope, or a path, behind it"
         yield "derivative-wrong", text, False
     elif len(sides) > 1 and set(sides) == {(False, True)}:
         text = f"pairs the right gradient of its output with another input of {e.name} than forward has"
         yield "pre-activation", text, False
-
-
-def through(e):
-    """What goes back through a square matrix of an argument is multiplied with it, not with its transpose."""
-    if not e.in_full() or not e.x.ndim:
-        return
-    yours, right = (M.reshape(len(M), -1, e.x.shape[-1]) for M in e.shares())
-    alone = [m for m, J in enumerate(right) if (abs(J).max(1) > DEPENDENT * largest(right)).sum() == 1]
-    for name, W in e.named[:-1]:
-        if W.shape == (e.x.shape[-1],) * 2 and len(W) > 1 and not parallel(W.reshape(-1), W.T.reshape(-1)):
-            rows = [(yours[m], right[m], numpy.argmax(abs(right[m]).max(1))) for m in alone]
-            fits = [any(parallel(J[i], W[:, j]) and parallel(B[i], W[j]) for j in range(len(W))) for B, J, i in rows]
-            if sum(fits) > 1:
-                yield "transposed", f"goes back through {name} where it should go through its transpose", False
-                return
 
 
 def parallel(a, b):

@@ -1,8 +1,8 @@
 """Why a gradient is wrong: rules, tried on what each output sends back and on the difference to the right gradient.
 
 A rule guesses what your gradient would be if a certain thing had gone wrong, and compares. A cause is "exact" where
-the numbers agree to rounding for two upstream gradients and two sets of arguments, independent of each other ("W is
-..."); else it says "W: consistent with a gradient that is ...".
+the numbers agree to rounding for other upstream gradients and other arguments, near by and shuffled ("W is ..."); else
+it says "W: consistent with a gradient that is ...".
 """
 
 import contextlib
@@ -11,18 +11,17 @@ import time
 import numpy
 
 from scratchgan.gradcheck.causes import depends, formulas, gradient, mistakes, outputs, pathways
-from scratchgan.gradcheck.causes.constants import CAUSES, SECONDS
-from scratchgan.gradcheck.causes.evidence import Evidence
+from scratchgan.gradcheck.causes.constants import CAUSES, SECONDS, SUPPORT
+from scratchgan.gradcheck.causes.evidence import Evidence, largest
 from scratchgan.gradcheck.plain import WRONG, Cause
 
 PROJECTED = (gradient.infinite, gradient.zero, gradient.scaled)  # hold for projections on directions as well
 MISSHAPEN = (gradient.exchanged, gradient.shaped)
 RULES = (  # from the surest to the vaguest
-    *PROJECTED, gradient.exchanged, gradient.linear, gradient.branches, formulas.of_losses, gradient.clipped,
+    *PROJECTED, gradient.exchanged, gradient.linear, gradient.branches, formulas.of_losses, gradient.rounded,
     mistakes.on_gradient, gradient.unmasked, outputs.of_outputs, mistakes.on_dy, formulas.shared_terms,
-    formulas.few_values, pathways.statistics, pathways.ranks, pathways.through, mistakes.on_arguments,
-    depends.ignored, pathways.products, depends.shares, pathways.switched_off, formulas.slopes,
-    depends.superfluities, depends.integrable,
+    formulas.few_values, pathways.statistics, pathways.ranks, mistakes.on_arguments, depends.ignored,
+    pathways.products, pathways.switched_off, formulas.slopes, depends.superfluities, depends.integrable,
 )  # fmt: skip
 
 
@@ -33,43 +32,47 @@ def diagnose(context):
         try:
             by_argument[name] = findings(Evidence(context, name, time.monotonic() + SECONDS / len(wrong)))
         except Exception:  # the code under test, and its arrays, may be anything
-            by_argument[name] = [("location", "is wrong", False)]
+            by_argument[name] = [("location", "is wrong", False, 0)]
     return ranked(by_argument)[:CAUSES]
 
 
 def findings(e):
-    """Return (kind, text, exact) of every rule that has something to say of one argument, until one is exact."""
+    """Return (kind, text, exact, place of the rule) of what rules say of one argument, until one is exact."""
     rules = PROJECTED if e.projected else RULES if e.same_shape else MISSHAPEN
-    said, second = [], None
-    for rule in rules:
+    said, looks = [], None
+    for order, rule in enumerate(rules):
         found = said_by(rule, e)
         if any(exact for _, _, exact in found) and rules is RULES:
-            second = second or look_again(e)
-            found = confirm(found, said_by(rule, second) if second else None, e.right.size)
-        said += found
-        if any(exact for _, _, exact in found) or (said and not numpy.any(e.yours)):  # zeros fit many guesses
-            break
-    kinds = [kind for kind, _, _ in said]
+            looks = look_again(e) if looks is None else looks
+            found = confirm(found, [said_by(rule, look) for look in looks], e.right.size)
+        said += [(*finding, order) for finding in found]
+        if any(exact for _, _, exact in found) or (said and largest(e.yours) <= SUPPORT * e.scale):
+            break  # zeros fit many guesses
+    kinds = [kind for kind, *_ in said]
     first = [finding for i, finding in enumerate(said) if finding[0] not in kinds[:i]]
-    where = [] if any(exact for _, _, exact in first) else said_by(gradient.located, e)
-    return [*sorted(first, key=lambda finding: not finding[2]), *where]
+    where = [] if any(finding[2] for finding in first) else said_by(gradient.located, e)
+    return [*sorted(first, key=lambda finding: not finding[2]), *((*finding, len(rules)) for finding in where)]
 
 
 def look_again(e):
-    """Return the second Evidence; None where your code cannot be called again."""
-    with contextlib.suppress(Exception):  # whatever the code raises, it only means: no second look
-        return e.again()
+    """Return Evidence from near by, and from elsewhere where your gradient is wrong and finite there, too."""
+    looks = []
+    with contextlib.suppress(Exception), numpy.errstate(all="ignore"):  # whatever the code raises: no such look
+        looks.append(e.again(shuffled=False))
+        look = e.again(shuffled=True)
+        looks += [look] if look.checked.sum() == e.checked.sum() and look.wrong.any() else []
+    return looks
 
 
-def confirm(found, second, size):
-    """Return findings of which those that claim to be exact are so at a second look, too; others are dropped.
+def confirm(found, looks, size):
+    """Return findings of which those that claim to be exact are so at every other look, too; others are dropped.
 
-    second: the findings of the second look; None: there was none, and nothing is exact.
+    looks: the findings of other looks; without any, nothing is exact.
     """
-    if second is None:
+    if not looks:
         return [(kind, text, False) for kind, text, _ in found]
-    kept = [finding for finding in found if not finding[2] or finding in second]
-    if not kept and size > 1 and "scale" in {kind for kind, _, _ in found} & {kind for kind, _, _ in second}:
+    kept = [finding for finding in found if not finding[2] or all(finding in look for look in looks)]
+    if not kept and size > 1 and "scale" in {kind for kind, _, _ in found} & {kind for kind, _, _ in looks[0]}:
         return [("scale", f"{found[0][1]}, and another number at other arguments", False)]
     return kept
 
@@ -82,17 +85,18 @@ def said_by(rule, e):
 
 
 def ranked(by_argument):
-    """Merge the findings of all arguments, the best of each first; equal findings are one cause."""
+    """Merge the findings of all arguments, the best of each and the surest first; equal findings are one cause."""
     merged = {}
     for rank in range(max(map(len, by_argument.values()), default=0)):
         for name, own in by_argument.items():
             if rank < len(own):
-                kind, text, exact = own[rank]
-                merged.setdefault((kind, text, exact), []).append((rank, name))
-    order = sorted(merged.items(), key=lambda item: (item[0][0] == "location", item[1][0][0], not item[0][2]))
+                *finding, order = own[rank]
+                merged.setdefault(tuple(finding), []).append((rank, name, order))
+    vague = lambda item: (item[0][0] == "location", item[1][0][0], not item[0][2], item[1][0][2])
+    order = sorted(merged.items(), key=vague)
     causes = []
     for (kind, text, exact), places in order:
-        names = ", ".join(name for _, name in places)
+        names = ", ".join(name for _, name, _ in places)
         if not exact and kind != "location":
             text = f"consistent with a gradient that {text}"
         one_sentence = len(places) == 1 and (exact or kind == "location")

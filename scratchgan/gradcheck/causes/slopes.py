@@ -45,7 +45,8 @@ def slope_factors(name, z):
     y = f(z)
     slope, through = derivative(z, y), f"comes through a {name} whose derivative is"
     yield "derivative-missing", f"lacks the derivative of the {name}", 1 / slope
-    yield "derivative-twice", f"has the derivative of the {name} twice", slope
+    if name != "exp":  # whose slope is what many a quotient is short of
+        yield "derivative-twice", f"has the derivative of the {name} twice", slope
     at_output = derivative(y, f(y))
     yield "derivative-at-output", f"{through} taken at the output instead of the input", at_output / slope
     at_input = derivative(z, z)
@@ -56,8 +57,11 @@ def slope_factors(name, z):
 
 def factors_at(a, name):
     """Yield (kind, text, factor) for every activation whose input an array may be, or whose output, if it is y."""
+    if name == "y":
+        yield "scale-per-axis", "has a factor exp(y) too many", numpy.exp(a)
     for function, (_, _, inverse) in FUNCTIONS.items():
         if name == "y" and inverse is not None and numpy.all(numpy.isfinite(inverse(a))):
             factors = slope_factors(function, inverse(a))
             yield from ((kind, f"{text} at the end of forward", factor) for kind, text, factor in factors)
-        yield from ((kind, f"{text} at {name}", factor) for kind, text, factor in slope_factors(function, a))
+        elif name != "y":
+            yield from ((kind, f"{text} at {name}", factor) for kind, text, factor in slope_factors(function, a))
