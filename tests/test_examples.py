@@ -1,9 +1,11 @@
 """What every example must do: train, move all its networks, let G hear D, resume exactly, and explain itself."""
 
 import copy
+import runpy
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -79,13 +81,35 @@ PATHS = {path.stem: path for path in FILES}
 SCRIPTS = sorted(PATHS.keys() - NOT_GANS)
 
 
+MADE = {}  # what was loaded or drawn, by what was asked for
+
+
+def loaded(Model, settings):
+    """Return the arrays of Model.load_data(settings), which equal settings load once; nobody can write to them."""
+    asked = f"{Model} {settings}"
+    if asked not in MADE:
+        with mock.patch.object(data.glyphs, "load", drawn_once):  # settings that differ may want the same glyphs
+            arrays = Model.load_data(settings)
+        MADE[asked] = arrays if isinstance(arrays, tuple) else (arrays,)
+        for array in MADE[asked]:
+            array.flags.writeable = False
+    return MADE[asked]
+
+
+def drawn_once(*args, load=data.glyphs.load, **options):
+    """Return glyphs as data.glyphs.load does, which draws what is asked for again only once."""
+    asked = f"{args} {options}"
+    if asked not in MADE:
+        MADE[asked] = load(*args, **options)
+    return copy.deepcopy(MADE[asked])
+
+
 def start(name, **more):
     """Return (model, batches) of an example at its first step, with small batches of its default data."""
     Model, Settings, options = EXAMPLES[name]
     settings = Settings(batch_size=16, **options, **more)
     threads.use(1)
-    arrays = Model.load_data(settings)
-    arrays = [loop.on_device(array) for array in (arrays if isinstance(arrays, tuple) else (arrays,))]
+    arrays = [loop.on_device(array) for array in loaded(Model, settings)]
     batches = Batches(*arrays, batch_size=16, rng=np.random.default_rng(1))
     return Model(settings, arrays[0].shape[1:], np.random.default_rng(0)), batches
 
@@ -133,8 +157,7 @@ def what_G_wants(model, z):
 
 def real_samples(model, n):
     """Return the first n real samples, pictures in [-1, 1]."""
-    arrays = model.load_data(model.settings)
-    real = (arrays[0] if isinstance(arrays, tuple) else arrays)[:n]
+    real = loaded(type(model), model.settings)[0][:n]
     return xp.asarray(data.to_signed(real) if real.dtype == np.uint8 else real)
 
 
@@ -227,17 +250,27 @@ def test_a_discriminator_step_parts_real_from_fake(name):
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_the_command_line(name, tmp_path):
-    """Train, sample, walk, resume: as a user would, in an empty directory."""
+def test_the_command_line(name, tmp_path, monkeypatch, capsys):
+    """Train, sample, walk, resume: as a user would, in an empty directory.
+
+    The help is a process of its own, as it is for a user. What follows runs here, where all is imported already.
+    """
+    done = subprocess.run([sys.executable, PATHS[name], "--help"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0 and "--latent" in done.stdout and "(default: " in done.stdout, done.stderr
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(data.glyphs, "load", drawn_once)
 
     def call(*arguments):
-        done = subprocess.run([sys.executable, PATHS[name], *arguments], cwd=tmp_path, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        monkeypatch.setattr(sys, "argv", [str(PATHS[name]), *arguments])
+        try:
+            runpy.run_path(str(PATHS[name]), run_name="__main__")
+        except SystemExit as left:
+            assert not left.code, capsys.readouterr().err
 
-    assert "--latent" in call("--help") and "(default: " in call("--help")
-    call("--steps", "4", "--batch-size", "8", "--sample-every", "2")
-    call("--steps", "2", "--batch-size", "8", "--out", "halves")
+    width = EXAMPLES[name][2].get("width")
+    small = ("--batch-size", "8", *(("--width", str(width)) if width else ()))
+    call("--steps", "4", "--sample-every", "2", *small)
+    call("--steps", "2", "--out", "halves", *small)
     call("--resume", "halves", "--steps", "4", "--sample-every", "2")
     run = tmp_path / "runs" / name
     with np.load(run / "checkpoint.npz") as straight, np.load(tmp_path / "halves" / "checkpoint.npz") as resumed:

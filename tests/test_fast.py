@@ -11,7 +11,8 @@ from pathlib import Path
 import kernel_cpu
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from draws import draws
+from hypothesis import given
 from hypothesis import strategies as st
 
 from scratchgan import fast, optim, xp
@@ -217,7 +218,7 @@ def test_a_twin_computes_what_the_plain_code_says(pair, place, monkeypatch):
     monkeypatch.setattr("scratchgan.fast.optimizers.BLOCK", 5)  # several blocks, and a short last one
     monkeypatch.setattr("scratchgan.fast.optimizers.kept_workspace", lambda dtype, thread: np.empty(5, dtype))
 
-    @settings(max_examples=25, deadline=None)
+    @draws(25)
     @given(st.data())
     def holds(data):
         rng = np.random.default_rng(data.draw(st.integers(0, 1000)))

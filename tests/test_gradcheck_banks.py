@@ -3,8 +3,11 @@
 The floors are what `python tests/gradcheck_plant.py` printed when they were written, less a bug or two.
 """
 
+import importlib
+
 import gradcheck_plant
 import pytest
+from draws import ALL
 
 from scratchgan.gradcheck.causes import search
 
@@ -13,6 +16,7 @@ NAMED = {  # bank: of its planted bugs, so many get their true cause among the f
     "bank_conv": 35,
     "bank_dense": 31,
     "bank_first": 112,
+    "bank_fresh": 42,
     "bank_loss": 29,
     "bank_norm": 32,
     "bank_point": 35,
@@ -37,8 +41,10 @@ def time_enough(monkeypatch):
 
 @pytest.mark.parametrize("bank", gradcheck_plant.every_bank())
 def test_a_bank(bank):
+    """Every eighth bug and every eighth right backward of it; in CI, all."""
     said = []
-    counts = gradcheck_plant.run(bank, said.append)
+    counts = gradcheck_plant.run(bank, said.append, every=1 if ALL else 8)
     assert counts["crashes"] == counts["rights_wrong"] == counts["beside_disagree"] == 0, said
     assert counts["flagged"] == counts["bugs"] > 0, said
-    assert counts["named"] >= NAMED[bank.removeprefix("gradcheck_")], (counts, said)
+    unnamed = len(importlib.import_module(bank).PLANTED) - NAMED[bank.removeprefix("gradcheck_")]  # at most
+    assert counts["bugs"] - counts["named"] <= unnamed, (counts, said)

@@ -5,6 +5,7 @@ import math
 import gradcheck_controls
 import numpy as np
 import pytest
+from draws import ALL
 
 from scratchgan.gradcheck import AGREE, UNRESOLVED, WRONG, Cause, check, check_second, verdict
 
@@ -51,16 +52,15 @@ def judged(comparison):
 
 @pytest.mark.parametrize("part", range(4))
 def test_the_gradient_of_every_control_times_1_01_is_wrong(part):
-    """Nothing is right, and nothing is left unresolved, that a factor of 1.01 makes wrong."""
-    blunt, some = [], 0
-    for name, forward, backward, args, names in CONTROLS[part::4]:
+    """Nothing is right, and nothing is left unresolved, that a factor of 1.01 makes wrong; half of them, all in CI."""
+    blunt, parts = [], 4 if ALL else 8
+    for name, forward, backward, args, names in CONTROLS[part::parts]:
         with np.errstate(all="ignore"):
             report = check(forward, backward, args, names=names)
             assert report.overall == AGREE, f"{name}\n{report}"
             if any(map(judged, report.comparisons.values())):
-                some += 1
-                blunt += [name] * (check(forward, times(backward, 1.01), args, names=names).overall != WRONG)
-    assert not blunt and some > 30
+                blunt.append(check(forward, times(backward, 1.01), args, names=names).overall != WRONG and name)
+    assert not any(blunt) and len(blunt) > 120 / parts, blunt
 
 
 # ---- code that computes in float32 or float16 ------------------------------------------------------------
@@ -130,12 +130,12 @@ def test_right_float16_code_is_never_wrong_and_one_that_is_far_off_never_agrees(
     forward, backward, args = NARROW[name]
     stored = inside(f16, lambda *a: forward(*[x.astype(f32) for x in a]).astype(f16),
                     lambda *a: [g.astype(f16) for g in backward(*[x.astype(f32) for x in a])])  # fmt: skip
+    args = tuple(a.astype(given) for a in args)
     for ways in (inside(f16, forward, backward), stored, (forward, backward)):
-        given_args = tuple(a.astype(given) for a in args)
-        report = check(*ways, given_args)
+        report = check(*ways, args)
         assert report.overall in (AGREE, UNRESOLVED) and not report.findings, str(report)
-        for factor in (1.5, -1, 100):
-            assert not check(ways[0], times(ways[1], factor), given_args).ok
+        for factor in (1.5, -1, 100) if ALL else (1.5,):  # the hardest to tell
+            assert not check(ways[0], times(ways[1], factor), args).ok
 
 
 def test_what_float32_cannot_tell_is_unresolved_and_says_so():

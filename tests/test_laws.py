@@ -15,7 +15,8 @@ import rows_pairs
 import rows_param
 import rows_remedies
 import rows_resample
-from hypothesis import given, settings
+from draws import draws
+from hypothesis import given
 from hypothesis import strategies as st
 from tuples import direction
 
@@ -66,7 +67,7 @@ def law_test(law, table, examples):
     @pytest.mark.parametrize("code", ["twins", "plain"])
     @pytest.mark.parametrize("row", table)
     def test(row, code):
-        @settings(max_examples=examples if code == "twins" else max(examples // 4, 3), deadline=None)
+        @draws(examples if code == "twins" else max(examples // 4, 3))
         @given(cases(table[row]))
         def holds(case):
             law(*case)
@@ -101,7 +102,7 @@ test_none_is_zero = law_test(laws.none_is_zero, TUPLES, 30)
 
 @pytest.mark.parametrize("row", KINKED)
 def test_kinked_layers_agree_with_differences_away_from_their_kink(row):
-    @settings(max_examples=15, deadline=None)
+    @draws(15)
     @given(cases(KINKED[row]))
     def holds(case):
         layer, x, rng = case
@@ -199,7 +200,7 @@ def test_a_layer_with_weights_says_how_they_are_trained():
 # ---- Embedding -------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=30, deadline=None)
+@draws(30)
 @given(cases(rows_basic.embedding))
 def test_an_embedding_is_a_dense_layer_on_one_hot_vectors(case):
     layer, x, rng = case

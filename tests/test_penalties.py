@@ -10,7 +10,8 @@ import numpy as np
 import penalty_laws as laws
 import pytest
 import test_examples
-from hypothesis import given, settings
+from draws import draws
+from hypothesis import given
 from hypothesis import strategies as st
 from laws import close, in_complex
 from penalty_laws import BATCH_NORMED, CRITICS, PENALTIES, case, value_and_grads
@@ -151,7 +152,7 @@ def penalize_norm(D, x, _):
 # ---- where the gradient is taken -------------------------------------------------------------------------
 
 
-@settings(max_examples=20, deadline=None)
+@draws(20)
 @given(st.integers(1, 5), st.lists(st.integers(1, 4), min_size=1, max_size=3), st.integers(0, 99))
 def test_interpolation_has_one_weight_for_each_sample(N, shape, seed):
     rng = np.random.default_rng(seed)

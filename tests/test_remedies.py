@@ -38,7 +38,8 @@ def start(name, **options):
         for path, param in network.named_params().items():
             if path.endswith("W"):
                 param.value *= np.sqrt(2 / len(param.value)) / 0.02
-    return model, Model.load_data(settings)[:256]
+    n = 64 if name == "discrimination" else 256  # which compares each sample with each
+    return model, Model.load_data(settings)[:n]
 
 
 def generated(model, z):

@@ -6,7 +6,8 @@ import inspect
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from draws import draws
+from hypothesis import given
 from hypothesis import strategies as st
 from laws import all_passes, close
 from test_laws import TABLE, input_of
@@ -76,7 +77,7 @@ def computing_by(code):
 @pytest.mark.parametrize("code", ["twins", "plain"])
 @pytest.mark.parametrize("row", TABLE)
 def test_layer(row, code):
-    @settings(max_examples=25 if code == "twins" else 6, deadline=None)
+    @draws(25 if code == "twins" else 6)
     @given(st.data(), st.integers(0, 2**32 - 1), st.sampled_from(sorted(PRECISION)))
     def holds(data, seed, dtype):
         rng = np.random.default_rng(seed)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import rows_condition
 import rows_param
-from hypothesis import given, settings
+from draws import draws
+from hypothesis import given
 from test_laws import TABLE, cases
 from tuples import direction, each, filled, moved, slope
 
@@ -30,7 +31,7 @@ REFUSED |= set(rows_condition.SMOOTH) | set(rows_condition.COMPOSED) | {"Embeddi
 def test_double_backward_follows_the_params(row):
     """With x moving along ddx and every Param along its direction, it is the derivative of (forward, pull, grads)."""
 
-    @settings(max_examples=20, deadline=None)
+    @draws(20)
     @given(cases(TABLE[row]))
     def holds(case):
         layer, x, rng = case

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from draws import draws
+from hypothesis import given
 from hypothesis import strategies as st
 
 from scratchgan import fast, xp
@@ -48,7 +49,7 @@ def plain(name, x, W, dy, geometry):
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.complex128])
-@settings(max_examples=120, deadline=None)
+@draws(120)
 @given(data=st.data())
 def test_the_maps_are_the_plain_ones(dtype, data):
     """With blocks of two tiles, so that pictures are cut into rows, on one thread and on two."""
@@ -66,7 +67,7 @@ def test_the_maps_are_the_plain_ones(dtype, data):
             threads.use()
 
 
-@settings(max_examples=60, deadline=None)
+@draws(60)
 @given(drawn(dtype=np.float32))
 def test_float32_rounds_as_its_reduction_length_allows(case):
     """The law of `test_conv.py`, with the transforms' growth: sums of up to four pixels and of up to nine taps."""
@@ -82,7 +83,7 @@ def test_float32_rounds_as_its_reduction_length_allows(case):
         assert np.abs(difference).max(initial=0) <= bound
 
 
-@settings(max_examples=30, deadline=None)
+@draws(30)
 @given(drawn())
 def test_arrays_that_are_not_contiguous(case):
     x, W, dy, geometry = case
