@@ -1,20 +1,16 @@
 """The classifier of the metrics: it learns, its file is whole or refused, its outputs do not depend on the batch."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from scratchgan import data, plots, xp
+from scratchgan import data, plots, training, xp
 from scratchgan.examples.uses import classifier as example
 from scratchgan.layers import Sequential
 from scratchgan.metrics import classifier
 from scratchgan.support.errors import DataError, UserError
 from scratchgan.tools.strict import strict_xp
-
-SCRIPT = Path(example.__file__)
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +66,7 @@ def test_a_missing_file_tells_the_command(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="`python examples/uses/classifier.py --data mnist` trains it"):
         classifier.load("mnist")
     (tmp_path / "faces").mkdir()
-    with pytest.raises(UserError, match="no classifier for faces: examples/uses/classifier.py takes no folder"):
+    with pytest.raises(UserError, match="no classifier for the folder faces: `evaluate --classifier FILE` takes that"):
         classifier.load("faces")
 
 
@@ -131,16 +127,17 @@ def test_the_picture_begins_with_the_hardest_image(monkeypatch):
     np.testing.assert_array_equal(model.picture(np.zeros((9, 1))), plots.grid(test.images[np.argsort(p)[:9]]))
 
 
-def test_the_example_learns_glyphs_and_writes_the_weights(tmp_path):
+def test_the_example_learns_glyphs_and_writes_the_weights(tmp_path, monkeypatch, capsys):
     """60 steps suffice for 85 % of the glyphs; guessing has 10 %."""
-    command = [sys.executable, str(SCRIPT), "--steps", "60", "--device", "cpu", "--log-every", "20"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    path = tmp_path / "runs" / "classifiers" / "glyphs.npz"
-    found = classifier.load("glyphs", path)
+    monkeypatch.chdir(tmp_path)
+    fewer = lambda name, data_dir, seed, split: data.load_images(name, count=1000, seed=seed, split=split)
+    monkeypatch.setattr(example, "images", fewer)
+    training.main(example.LeNet, example.Settings, ["--steps", "60", "--device", "cpu", "--log-every", "20"])
+    found = classifier.load("glyphs", tmp_path / "runs" / "classifiers" / "glyphs.npz")
     test = data.load_images("glyphs", count=500, seed=0, split="test")
     assert found.accuracy(test.images, test.labels) > 0.85
-    assert f"LeNet-glyphs: {100 * found.accuracy_on_test:.2f} % of the test images are right" in done.stdout
+    right = f"LeNet-glyphs: {100 * found.accuracy_on_test:.2f} % of the test images are right"
+    assert right in capsys.readouterr().out
     assert isinstance(found.net, Sequential) and found.shape == (28, 28, 1)
 
 
@@ -152,3 +149,7 @@ def test_a_worse_classifier_does_not_replace_a_better_one(tmp_path, monkeypatch)
     assert keep(0.8).startswith("wrote") and classifier.load("glyphs").accuracy_on_test == 0.8
     assert "stays, with 80.00 %" in keep(0.7) and classifier.load("glyphs").accuracy_on_test == 0.8
     assert keep(0.9).startswith("wrote") and classifier.load("glyphs").accuracy_on_test == 0.9
+    path = Path("runs/classifiers/glyphs.npz")
+    path.write_bytes(b"no classifier")
+    assert keep(0.5) == f"wrote {path}; what was there, and is of no use, is {path}.unusable"
+    assert classifier.load("glyphs").accuracy_on_test == 0.5 and path.with_name("glyphs.npz.unusable").exists()

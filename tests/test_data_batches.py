@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scratchgan.data import Batches
+from scratchgan.support import costs
 from scratchgan.support.errors import CheckpointError, DataError
 from scratchgan.support.rng import rng_state, set_rng_state
 
@@ -122,6 +123,82 @@ def test_an_incomplete_state_is_named():
         batches.load_state({"order": np.arange(5), "epoch": np.array(0)})
 
 
+# ----------------------------------------------------------------------------------- arrays of every kind
+
+
+class Stored:
+    """A data set in an HDF5 file: rows are given in increasing order, and each once."""
+
+    def __init__(self, array):
+        self.array, self.shape, self.dtype = array, array.shape, array.dtype
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __getitem__(self, rows):
+        if (np.diff(rows) <= 0).any():
+            raise TypeError("Indexing elements must be in increasing order")
+        return self.array[rows]
+
+    def __array__(self, *arguments, **keywords):
+        raise AssertionError("all of it would be read into memory")
+
+
+class Table:
+    """A table, as pandas has it: an index is the name of a column."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def __len__(self):
+        return len(self.array)
+
+    def __getitem__(self, name):
+        raise KeyError(name)
+
+    def to_numpy(self):
+        return self.array
+
+
+X = np.arange(20.0).reshape(10, 2)
+
+
+@pytest.mark.parametrize("kind", [Stored, Table, list, tuple, lambda x: [list(row) for row in x], "a file"])
+@pytest.mark.parametrize("batch_size", [4, 25])
+def test_arrays_of_every_kind_give_the_same_batches(tmp_path, kind, batch_size):
+    if kind == "a file":
+        kind = lambda x: (np.save(tmp_path / "x.npy", x), np.load(tmp_path / "x.npy", mmap_mode="r"))[1]
+    made = Batches(kind(X), X[:, 0], batch_size=batch_size, rng=np.random.default_rng(0))
+    expected = Batches(X, X[:, 0], batch_size=batch_size, rng=np.random.default_rng(0))
+    for _ in range(6):
+        (x, first), (right, _) = made.next(), expected.next()
+        assert type(x) is np.ndarray and x.flags.writeable
+        np.testing.assert_array_equal(x, right)
+        np.testing.assert_array_equal(x[:, 0], first)
+
+
+@pytest.mark.parametrize(
+    "wrong, words",
+    [
+        ("abc", "a str is none"), (b"abc", "a bytes is none"), ({"x": X}, "a dict is none"), ({1, 2}, "a set is none"),
+        ((row for row in X), "a generator is none"), (None, "a NoneType is none"), (3, "a int is none"),
+        (np.array(3.0), "has no axis"), (np.float32(3), "has no axis"), (["a", "b"], "this list holds <U1"),
+        (np.array([X, None], dtype=object), "this ndarray holds object"), ([X, X[:3]], "no array of this list"),
+        (Table(np.array([1, "a"], dtype=object)), "this Table holds object"), ([], "at least one sample"),
+    ],
+)  # fmt: skip
+def test_what_is_no_array_is_said(wrong, words):
+    with pytest.raises(DataError, match=words) as caught:
+        Batches(wrong, batch_size=2, rng=np.random.default_rng(0))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_batch_that_no_memory_holds(monkeypatch):
+    monkeypatch.setattr(costs, "available", lambda: 10**9)
+    with pytest.raises(DataError, match="A batch of 1,000,000,000,000 samples would need 24 TB .*smaller --batch-size"):
+        Batches(X, batch_size=10**12, rng=np.random.default_rng(0))
+
+
 # ------------------------------------------------------------------------------------------- random states
 
 
@@ -148,6 +225,7 @@ def damaged(rng):
     [
         (np.array("no JSON"), "not the state"),
         (np.array("[1]"), "not the state"),
+        (np.array("[" * 100_000), "not the state"),
         (np.array(3.0), "not the state"),
         (rng_state(np.random.Generator(np.random.MT19937(0))), "belongs to a MT19937 generator"),
         (damaged(np.random.default_rng(0)), "damaged"),

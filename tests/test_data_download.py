@@ -75,6 +75,11 @@ class Handler(BaseHTTPRequestHandler):
         self.head(200)
         self.wfile.write(CONTENT)
 
+    def endless(self):
+        self.head(200)
+        for _ in range(9):
+            self.wfile.write(CONTENT)
+
     def other_range(self):
         if "Range" in self.headers:
             self.head(206, len(CONTENT) - 7, Content_Range=f"bytes 7-{len(CONTENT) - 1}/{len(CONTENT)}")
@@ -225,6 +230,19 @@ def test_a_mirror_that_fails_and_a_second_one(server, path, behaviour, words):
     assert is_complete(path)
 
 
+def test_a_mirror_without_an_end_does_not_fill_the_disk(server, path, monkeypatch):
+    monkeypatch.setattr(downloads, "LARGEST", 2 * len(CONTENT))
+    refused([server.url("endless")], path, "sent more than 600,000 bytes")
+    assert list(path.parent.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a pipe as POSIX has it")
+def test_a_part_that_is_a_pipe_does_not_hold_us(server, path):
+    path.parent.mkdir()
+    os.mkfifo(path.with_name("data.gz.part"))
+    assert is_complete(download([server.url("good")], path, SHA256))
+
+
 def test_every_mirror_is_heard(server, path):
     message = refused([server.url("missing"), server.url("truncated")], path, "Could not download data.gz")
     assert f"{server.url('missing')}: HTTP 404" in message
@@ -302,9 +320,9 @@ def test_an_interrupted_download_keeps_what_came(server, path, monkeypatch):
     monkeypatch.setattr(downloads, "write", interrupted)
     with pytest.raises(KeyboardInterrupt):
         download([server.url("good")], path, SHA256)
-    kept = (path.parent / "data.gz.part").read_bytes()
-    assert 0 < len(kept) < len(CONTENT) and CONTENT.startswith(kept)
-    assert len(list(path.parent.iterdir())) == 1
+    [part] = path.parent.iterdir()
+    assert part.name == "data.gz.part" and 0 < part.stat().st_size < len(CONTENT)
+    assert CONTENT.startswith(part.read_bytes())
 
 
 # ------------------------------------------------------------------------------------------ several processes

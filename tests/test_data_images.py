@@ -12,6 +12,7 @@ from PIL import Image
 
 from scratchgan.data import glyphs, images, load_images, to_bytes, to_signed
 from scratchgan.support.errors import DataError
+from scratchgan.support.pictures import FORMATS
 
 # ------------------------------------------------------------------------------------------------ conversions
 
@@ -171,13 +172,13 @@ def test_a_photograph_with_two_views_is_no_animation(tmp_path):
 def test_missing_empty_and_file(tmp_path):
     with pytest.raises(DataError, match="There is no folder.*nowhere"):
         images.load_folder(tmp_path / "nowhere")
-    with pytest.raises(DataError, match="holds no .png, .jpg or .jpeg files"):
+    with pytest.raises(DataError, match="holds no pictures; they end in .png, .jpg"):
         images.load_folder(tmp_path)
-    (tmp_path / "a.webp").write_bytes(b"x")
-    with pytest.raises(DataError, match=r"\(it holds .webp\)"):
+    (tmp_path / "a.heic").write_bytes(b"x")
+    with pytest.raises(DataError, match=r"holds no pictures \(1 .heic\)"):
         images.load_folder(tmp_path)
-    with pytest.raises(DataError, match="a.webp is a file"):
-        images.load_folder(tmp_path / "a.webp")
+    with pytest.raises(DataError, match="a.heic is a file"):
+        images.load_folder(tmp_path / "a.heic")
 
 
 def test_pictures_that_cannot_be_used(tmp_path, monkeypatch):
@@ -189,10 +190,10 @@ def test_pictures_that_cannot_be_used(tmp_path, monkeypatch):
     frames = [Image.fromarray(flat(v)) for v in (1, 2, 3)]
     frames[0].save(path, save_all=True, append_images=frames[1:])
     refused(r"a.png is animated \(3 frames\)")
-    frames[0].save(path, format="GIF")
-    refused("a.png is no PNG or JPEG picture")
+    frames[0].save(path, format="PPM")
+    refused("a.png is no picture of a kind that is read")
     path.write_bytes(b"")
-    refused("a.png is no PNG or JPEG picture")
+    refused("a.png is no picture of a kind that is read")
     save(path, np.random.default_rng(0).integers(0, 256, (50, 50, 3), dtype=np.uint8))
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
@@ -215,10 +216,10 @@ def test_sizes_and_channels_that_cannot_be(tmp_path, arguments, words):
         images.load_folder(tmp_path, **arguments)
 
 
-def encoded(ending):
+def encoded(kind):
     file = io.BytesIO()
     pattern = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
-    Image.fromarray(pattern).save(file, format={"png": "PNG", "jpg": "JPEG"}[ending])
+    Image.fromarray(pattern).save(file, format=kind)
     return file.getvalue()
 
 
@@ -229,7 +230,7 @@ def fuzzed_file(tmp_path_factory):
 
 @settings(max_examples=150)
 @given(
-    whole=st.sampled_from([encoded("png"), encoded("jpg")]),
+    whole=st.sampled_from([encoded(kind) for kind in FORMATS]),
     changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=4),
     kept=st.floats(0, 1),
 )

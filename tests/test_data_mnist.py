@@ -97,8 +97,8 @@ HUGE = b"\0\0\x08\3" + struct.pack(">3I", 65536, 256, 256) + bytes(1024)
         (WHOLE[:9], "ends within its header of 2 axes"),
         (WHOLE[:-1], "announces 12 bytes of data and the file holds 11"),
         (WHOLE + b"\0", "announces 12 bytes of data and the file holds more"),
-        (HUGE, "announces 4,294,967,296 bytes of data and the file holds 1,024"),
-        (gzip.compress(HUGE), "announces 4,294,967,296 bytes of data and the file holds 1,024"),
+        (HUGE, "announces 4,294,967,296 bytes of data and the file holds 1,040 at most"),
+        (gzip.compress(HUGE), "announces 4,294,967,296 bytes of data and the file holds [0-9,]{6} at most"),
         (gzip.compress(WHOLE)[:-9], "damaged or truncated gzip"),
         (gzip.compress(WHOLE)[:-8] + bytes(8), "damaged or truncated gzip.*CRC"),
         (gzip.compress(WHOLE) + b"more", "damaged or truncated gzip"),
@@ -186,8 +186,9 @@ def test_the_order_of_the_places(tmp_path, monkeypatch):
 def test_an_explicit_folder_without_the_files_is_an_error(tmp_path):
     write_set(tmp_path / "cache" / "mnist")
     write_set(tmp_path / "mine")
-    for folder, split in (("nowhere", "train"), ("mine", "test")):
-        with pytest.raises(DataError, match=f"{folder} does not hold .*-images-.*leave out the folder"):
+    cases = ("nowhere", "train", "There is no folder"), ("mine", "test", "does not hold .*-images-")
+    for folder, split, words in cases:
+        with pytest.raises(DataError, match=f"{words}.*leave out"):
             mnist.load(split, data_dir=tmp_path / folder)
 
 

@@ -233,9 +233,9 @@ def test_only_files_of_a_size_are_read(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with open(tmp_path / "sparse", "wb") as file:
         file.truncate(40 << 30)
-    for path, message in [(tmp_path, "no regular"), (tmp_path / "pipe", "no regular"), ("/dev/zero", "no regular"),
+    for path, message in [(tmp_path, "a folder"), (tmp_path / "pipe", "a pipe"), ("/dev/zero", "a device"),
                           (tmp_path / "sparse", "more than"), ("a\0b", "null"), ("x" * 5000, "too long"),
-                          (tmp_path / "none" / "there", "No such file")]:  # fmt: skip
+                          (tmp_path / "none" / "there", "no file")]:  # fmt: skip
         with pytest.raises(DataError, match=message):
             files.read(path)
     np.savez_compressed(tmp_path / "bomb.npz", a=np.zeros(files.LARGEST // 8 + 1))

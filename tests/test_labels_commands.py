@@ -27,10 +27,10 @@ def test_labels_of_a_data_set_are_checked():
         (np.array([-1, 0, 1]), 2, "from -1 to 1"),
         (np.eye(3, dtype=int), 3, r"these are int64 of shape \(3, 3\)"),
         ([0.5, 1.0], 2, "these are float64"),
-        (np.array([0, 2, 2]), 4, "Of 4 classes, 1, 3 have no sample; number the classes from 0, without a gap"),
-        ([0, 2, 1], 4, "Of 4 classes, 3 have no sample; is --classes 3 meant"),
-        (np.array([], int), 2, "Of 2 classes, 0, 1 have no sample"),
-        (np.array([0]), 100, r"1, 2, 3, 4, 5, 6, 7, 8, 9, 10, \.\.\. have no sample"),
+        (np.array([0, 2, 2]), 4, "Classes 1, 3 have no sample: 4 classes count from 0 to 3; number the classes"),
+        ([0, 2, 1], 4, "Class 3 has no sample: 4 classes count from 0 to 3; is --classes 3 meant"),
+        (np.array([], int), 2, "Classes 0, 1 have no sample"),
+        (np.array([0]), 10**12, r"Classes 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, \.\.\. have no sample"),
     ):
         with pytest.raises(DataError, match=message):
             data.check_labels(bad, classes)
@@ -38,7 +38,7 @@ def test_labels_of_a_data_set_are_checked():
 
 @pytest.mark.parametrize("more, message", [
     (["--classes", "5"], "The labels reach from 0 to 9; for 5 classes they must be 0 to 4. Is --classes 10 meant?"),
-    (["--classes", "12"], "Of 12 classes, 10, 11 have no sample; is --classes 10 meant?"),
+    (["--classes", "12"], "Classes 10, 11 have no sample: 12 classes count from 0 to 11; is --classes 10 meant?"),
 ])  # fmt: skip
 @pytest.mark.parametrize("name", ["cgan", "acgan", "projection", "data_augmentation", "semi_supervised"])
 def test_classes_that_do_not_match_the_data(name, more, message, tmp_path, capsys):
@@ -68,7 +68,7 @@ def folder(tmp_path):
 @pytest.mark.parametrize("name", ["cgan", "acgan", "projection", "data_augmentation", "semi_supervised"])
 def test_folders_of_pictures(name, folder, tmp_path, capsys):
     Model, Settings, options = EXAMPLES[name]
-    missing = "Of 10 classes, 3, 4, 5, 6, 7, 8, 9 have no sample; is --classes 3 meant?"
+    missing = "Classes 3, 4, 5, 6, 7, 8, 9 have no sample: 10 classes count from 0 to 9; is --classes 3 meant?"
     refused(name, ["--data", str(folder)], missing, tmp_path, capsys)
     no_labels = "These pictures have no labels; put those of each class into a sub-folder of its own."
     refused(name, ["--data", str(folder / "a")], no_labels, tmp_path, capsys)

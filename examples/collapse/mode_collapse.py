@@ -10,7 +10,6 @@ et al. 2018, table 1) and a picture. Called again, the command goes on where it 
 import argparse
 import dataclasses
 import itertools
-import json
 import os
 import platform
 from pathlib import Path
@@ -21,9 +20,10 @@ from scratchgan import plots, training, xp
 from scratchgan.examples.collapse import pacgan, unrolled, veegan
 from scratchgan.metrics import modes
 from scratchgan.support.errors import UserError
-from scratchgan.support.files import replacing, write_json
+from scratchgan.support.files import read_record, replacing, write_json
 from scratchgan.training import command
 
+CELL = {"settings": dict} | dict.fromkeys(("modes", "high quality", "reverse KL", "seconds"), float)
 BUDGETS = {"quick": 5000, "paper": 400_000}  # iterations
 METHODS = {
     "plain": (pacgan.PacGAN, pacgan.Settings, {"pack": 1}),
@@ -82,7 +82,7 @@ def run_cell(data, method, seed, options):
     settings, run = settings_of(data, method, seed, options), cell(data, method, seed, options)
     file, record = run.with_suffix(".json"), dataclasses.asdict(settings) | {"out": ""}
     if file.exists():
-        before = json.loads(file.read_text(encoding="utf-8"))["settings"]
+        before = read_record(file, CELL)["settings"]
         if any(before.get(name, value) != value for name, value in record.items()):
             raise UserError(f"{file} has other settings: choose another --out, or remove it")
         return
@@ -109,7 +109,7 @@ def write_table(options):
     lines = [titles, "|" + "---|" * 8]
     for data, method in itertools.product(options.data, options.methods):
         files = [cell(data, method, seed, options).with_suffix(".json") for seed in options.seeds]
-        runs = [json.loads(file.read_text(encoding="utf-8")) for file in files if file.exists()]
+        runs = [read_record(file, CELL) for file in files if file.exists()]
         numbers = [data, method, f"{len(runs)}", average(runs, "modes", 1)]
         numbers += [average(runs, "high quality", 1, 100) + " %", average(runs, "reverse KL", 3)]
         numbers += [average(runs, "seconds", 1, 1 / 60), PUBLISHED.get((data, method), "")]
@@ -136,12 +136,11 @@ def draw(options):
         axes = figure.add_subplot(rows, columns, index)
         real, run = pacgan.mixture(data), cell(data, method, options.seeds[0], options)
         model = training.load_model(*METHODS[method][:2], run)
-        numbers = json.loads(run.with_suffix(".json").read_text(encoding="utf-8"))
+        it = read_record(run.with_suffix(".json"), CELL)
         axes.scatter(*real.sample(1000, np.random.default_rng(1)).T, s=4, color="tab:orange")
         axes.scatter(*points(model).T, s=1, color="tab:blue", alpha=0.4)
         axes.set(xlim=(-real.bounds, real.bounds), ylim=(-real.bounds, real.bounds), aspect="equal")
-        title = f"{data}, {method}: {numbers['modes']:.0f} modes, {numbers['high quality']:.0%}"
-        axes.set_title(title, fontsize=9)
+        axes.set_title(f"{data}, {method}: {it['modes']:.0f} modes, {it['high quality']:.0%}", fontsize=9)
     with replacing(Path(options.out) / "picture.png") as file:
         figure.savefig(file, format="png", dpi=80)
 

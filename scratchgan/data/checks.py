@@ -1,10 +1,12 @@
 """Checks of arguments that several data sets share."""
 
+import itertools
 import math
 import numbers
 
 import numpy as np
 
+from scratchgan.support.costs import afford
 from scratchgan.support.errors import DataError
 
 
@@ -26,6 +28,12 @@ def check_channels(channels):
         raise DataError(f"Pictures have 1 channel (grey) or 3 (RGB), not {channels}.")
 
 
+def check_room(n, size, channels):
+    """Raise DataError unless there is memory for n pictures of this size."""
+    what = f"{n:,} pictures of {size} x {size}"
+    afford(int(n) * int(size) ** 2 * channels, what, "choose smaller pictures, or fewer", DataError)
+
+
 def check_labels(labels, classes):
     """Raise DataError unless labels are whole numbers from 0 to classes - 1, (N,), and no class is missing."""
     if labels is None:
@@ -39,10 +47,12 @@ def check_labels(labels, classes):
             f"The labels reach from {labels.min()} to {labels.max()}; for {classes} classes they must be "
             f"0 to {classes - 1}. Is --classes {labels.max() + 1} meant?"
         )
-    seen = np.unique(labels).tolist()
-    missing = sorted(set(range(classes)) - set(seen))
-    if missing:
-        which = ", ".join(map(str, missing[:10])) + (", ..." if len(missing) > 10 else "")
+    seen = np.unique(labels).tolist()  # sorted
+    if len(seen) < classes:
+        known = set(seen)
+        missing = list(itertools.islice((label for label in range(classes) if label not in known), 10))
+        which = ", ".join(map(str, missing)) + (", ..." if classes - len(seen) > 10 else "")
+        which = f"Class {which} has" if classes - len(seen) == 1 else f"Classes {which} have"
         fits = seen and seen == list(range(len(seen)))  # the classes there are count from 0 without a gap
         advice = f"is --classes {len(seen)} meant?" if fits else "number the classes from 0, without a gap."
-        raise DataError(f"Of {classes} classes, {which} have no sample; {advice}")
+        raise DataError(f"{which} no sample: {classes} classes count from 0 to {classes - 1}; {advice}")

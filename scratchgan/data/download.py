@@ -7,6 +7,7 @@ finds, whosever it is: parts are only appended to, so a copy is a beginning of t
 was not.
 """
 
+import contextlib
 import hashlib
 import http.client
 import os
@@ -20,9 +21,11 @@ from pathlib import Path
 from tqdm import tqdm
 
 from scratchgan.support.errors import DataError
+from scratchgan.support.files import reading
 
 TIMEOUT = 30  # seconds without an answer
 CHUNK = 1 << 16  # bytes
+LARGEST = 10**8  # bytes: the largest file that is downloaded has a third of it
 
 
 class MirrorError(Exception):
@@ -79,16 +82,12 @@ def copy_longest_part(path, file):
     """Fill `file` with the longest part of `path` that is there, if any."""
     sizes = {}
     for other in parts_of(path):
-        try:
+        with contextlib.suppress(OSError):  # its process has finished meanwhile
             sizes[other] = other.stat().st_size
-        except OSError:
-            continue  # its process has finished meanwhile
-    try:
-        if sizes:
-            with open(max(sizes, key=sizes.get), "rb") as source:
-                shutil.copyfileobj(source, file)
-    except OSError:
-        pass  # then the download begins earlier
+    if sizes:
+        longest = max(sizes, key=sizes.get)
+        with contextlib.suppress(OSError), reading(longest, limit=LARGEST, error=OSError) as source:
+            shutil.copyfileobj(source, file)  # if that fails, the download begins earlier
 
 
 def publish(part, path):
@@ -100,21 +99,17 @@ def publish(part, path):
         if not path.exists():
             raise DataError(f"Cannot write {path} ({describe(error)}); run again.") from None
     for other in parts_of(path):
-        try:
+        with contextlib.suppress(OSError):  # its process has it open (on Windows) and removes it
             other.unlink()
-        except OSError:
-            pass  # its process has it open (on Windows) and removes it
 
 
 def keep(part, path):
     """Leave what came of a broken download as `path.part`; after `publish` there is nothing left to do."""
-    try:
+    with contextlib.suppress(OSError):  # it is gone, or stays under its own name, which serves as well
         if path.exists() or part.stat().st_size == 0:
             part.unlink(missing_ok=True)
         else:
             os.replace(part, path.with_name(path.name + ".part"))
-    except OSError:
-        pass  # it is gone, or stays under its own name, which serves as well
 
 
 def parts_of(path):
@@ -179,6 +174,9 @@ def copy_body(response, file, start, name):
             write(file, chunk)
             received += len(chunk)
             bar.update(len(chunk))
+            if received > LARGEST:  # without an end, it would fill the disk
+                clear(file)
+                raise MirrorError(f"sent more than {LARGEST:,} bytes, which no such file has")
     if total is not None and received < total:
         raise MirrorError(f"the connection ended after {received:,} of {total:,} bytes")
 

@@ -14,32 +14,17 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from scratchgan.data.checks import check_whole
+from scratchgan.data.checks import check_room, check_whole
 from scratchgan.data.images import Images
 from scratchgan.support.errors import DataError
 
 # The text faces among the files of matplotlib's own font directory, in every version since 3.8.
 FACES = (
-    "DejaVuSans",
-    "DejaVuSans-Bold",
-    "DejaVuSans-Oblique",
-    "DejaVuSans-BoldOblique",
-    "DejaVuSansMono",
-    "DejaVuSansMono-Bold",
-    "DejaVuSansMono-Oblique",
-    "DejaVuSansMono-BoldOblique",
-    "DejaVuSerif",
-    "DejaVuSerif-Bold",
-    "DejaVuSerif-Italic",
-    "DejaVuSerif-BoldItalic",
-    "STIXGeneral",
-    "STIXGeneralBol",
-    "STIXGeneralItalic",
-    "STIXGeneralBolIta",
-    "cmr10",
-    "cmb10",
-    "cmss10",
-    "cmtt10",
+    *("DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-Oblique", "DejaVuSans-BoldOblique"),
+    *("DejaVuSansMono", "DejaVuSansMono-Bold", "DejaVuSansMono-Oblique", "DejaVuSansMono-BoldOblique"),
+    *("DejaVuSerif", "DejaVuSerif-Bold", "DejaVuSerif-Italic", "DejaVuSerif-BoldItalic"),
+    *("STIXGeneral", "STIXGeneralBol", "STIXGeneralItalic", "STIXGeneralBolIta"),
+    *("cmr10", "cmb10", "cmss10", "cmtt10"),
 )
 CHARACTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
@@ -74,6 +59,7 @@ def load(n=10_000, *, size=28, characters="0123456789", seed=0):
     Raises DataError for n < 1, size < 8, no characters, one given twice, or one other than A-Z, a-z, 0-9.
     """
     check_arguments(n, size, characters)
+    check_room(n, size, channels=1)
     factors = draw_factors(n, size, len(characters), np.random.default_rng(seed))
     fields, extents = zip(*(glyph(face, c) for face in FACES for c in characters), strict=True)
     fields = np.stack(fields)  # (faces * characters, FIELD, FIELD)

@@ -1,17 +1,16 @@
-"""Sets of pictures: the type that every loader returns, its conversions, folders of PNG and JPEG files."""
+"""Sets of pictures: the type that every loader returns, its conversions, folders of pictures."""
 
-import os
-import warnings
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
-from tqdm import tqdm
 
 from scratchgan import xp
-from scratchgan.data.checks import check_channels, check_whole
+from scratchgan.data.checks import check_channels, check_room, check_whole
+from scratchgan.data.folders import find, one_by_one, passed_over
 from scratchgan.support.errors import DataError
+from scratchgan.support.pictures import open_picture
+from scratchgan.support.text import printable
 
 
 class Images(NamedTuple):
@@ -43,6 +42,7 @@ def to_bytes(x):
 def resize(images, size):
     """Cut the centre square out of each picture and resize it: (N, H, W, C) to (N, size, size, C)."""
     check_whole("size of a picture", size)
+    check_room(len(images), size, images.shape[-1])
     resized = np.empty((len(images), size, size, images.shape[-1]), np.uint8)
     for i in range(len(images)):
         picture = Image.fromarray(images[i, :, :, 0] if images.shape[-1] == 1 else images[i])
@@ -61,110 +61,61 @@ def fit(picture, size):
 
 # ---------------------------------------------------------------------------------------- folders of pictures
 
+DEPTHS = ("1", "L", "P", "RGB", "RGBA", "RGBX", "LA", "PA", "La", "RGBa", "CMYK", "YCbCr", "HSV")  # 8 bits or fewer
+
 
 def load_folder(path, *, size=28, channels=1):
-    """Load every PNG and JPEG file of a folder, with all its sub-folders, in the sorted order of their paths.
+    """Load every picture of a folder, with all its sub-folders, in the sorted order of their paths.
 
-    Each picture is turned as its EXIF entry says, put on white where it is transparent, made grey
-    (`channels=1`) or RGB (`channels=3`), cut to its centre square and resized to `size` x `size`.
-    The sub-folders directly below `path` are the classes; where there are none, labels and names are None.
-    Hidden files and folders (`.name`) and files with other endings are passed over.
-
-    Raises DataError, naming the file, for a missing or empty folder and for a picture that cannot be used:
-    corrupt, truncated, animated, or larger than Pillow's limit for decompression bombs.
+    Pictures are files that end as `support.pictures.ENDINGS` lists. Each is turned as its EXIF entry says, put on white
+    where it is transparent, made grey (`channels=1`) or RGB (`channels=3`), cut to its centre square and resized to
+    `size` x `size`. The sub-folders directly below `path` are the classes; where there are none, labels and names are
+    None. What is passed over is said in a line on stderr; hidden files and folders (`.name`) are not looked at.
+    Raises DataError, naming the file, for a missing or empty folder, for a class of which no picture is left, and for
+    a picture that cannot be used, such as a truncated or an animated one.
     """
     check_whole("size of a picture", size)
     check_channels(channels)
-    path = Path(path)
-    files = find_pictures(path)
-    labels, names = find_classes(path, files)
-    images = np.empty((len(files), size, size, channels), np.uint8)
-    hide = True if len(files) < 200 else None  # None: show the bar if this is a terminal
-    for i, file in enumerate(tqdm(files, desc=f"reading {path.name}", unit=" pictures", disable=hide)):
+    found = find(path)
+    check_room(len(found.files), size, channels)
+    passed_over(found)
+    images = np.empty((len(found.files), size, size, channels), np.uint8)
+    for i, file in enumerate(one_by_one(found, f"reading {printable(found.folder.name)}")):
         images[i] = read_picture(file, size, channels)
-    return Images(images, labels, None, names)
-
-
-def find_pictures(folder):
-    """Return the PNG and JPEG files below a folder, sorted by path; raise DataError if there are none."""
-    if not os.path.exists(folder):
-        raise DataError(f"There is no folder {folder}; give the path of a folder of PNG or JPEG pictures.")
-    if not os.path.isdir(folder):
-        raise DataError(f"{folder} is a file; give the path of a folder of PNG or JPEG pictures.")
-
-    def refuse(error):
-        raise DataError(f"Cannot read the folder {error.filename}: {error.strerror}; check its permissions.")
-
-    files, others, seen = [], set(), set()
-    for parent, folders, names in os.walk(folder, followlinks=True, onerror=refuse):
-        real = os.path.realpath(parent)
-        # A link back to a folder above would go round in circles.
-        folders[:] = [] if real in seen else [name for name in folders if not name.startswith(".")]
-        if real in seen:
-            continue
-        seen.add(real)
-        for name in names:
-            ending = os.path.splitext(name)[1].lower()
-            if ending in (".png", ".jpg", ".jpeg") and not name.startswith("."):
-                files.append(Path(parent, name))
-            elif ending:
-                others.add(ending)
-    if not files:
-        endings = f" (it holds {', '.join(sorted(others)[:5])})" if others else ""
-        raise DataError(f"The folder {folder} holds no .png, .jpg or .jpeg files{endings}.")
-    return sorted(files, key=lambda file: file.relative_to(folder).as_posix())
-
-
-def find_classes(folder, files):
-    """Return (labels, names) from the sub-folders directly below `folder`; (None, None) if there are none."""
-    parts = [file.relative_to(folder).parts for file in files]
-    inside = [part[0] for part in parts if len(part) > 1]
-    if not inside:
-        return None, None
-    if len(inside) < len(parts):
-        outside = next(part[0] for part in parts if len(part) == 1)
-        raise DataError(
-            f"{folder} holds pictures both directly ({outside}) and in sub-folders ({inside[0]}). "
-            "Sub-folders are classes: move every picture into one, or all of them out."
-        )
-    names = tuple(sorted(set(inside)))
-    number = {name: i for i, name in enumerate(names)}
-    return np.array([number[name] for name in inside], np.int64), names
+    return Images(images, found.labels, None, found.names)
 
 
 def read_picture(file, size, channels):
-    """Read one PNG or JPEG file as uint8 (size, size, channels); raise DataError if it cannot be used."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            # Two formats only: their decoders are the best tested ones, and none starts another program.
-            with Image.open(file, formats=("PNG", "JPEG")) as picture:
-                # A JPEG file can hold a second view of the same scene (MPO); only a PNG file can be animated.
-                if picture.format == "PNG" and getattr(picture, "is_animated", False):
-                    raise DataError(f"{file} is animated ({picture.n_frames} frames); save one frame of it.")
-                picture.draft(None, (2 * size, 2 * size))  # a large JPEG is decoded at a fraction of its size
-                return fit(flatten(ImageOps.exif_transpose(picture), channels), size)
-    except DataError:
-        raise
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-        raise DataError(
-            f"{file} announces more than {Image.MAX_IMAGE_PIXELS:,} pixels, as a file made to fill the "
-            "memory does; make it smaller or remove it."
-        ) from None
-    except Image.UnidentifiedImageError:
-        raise DataError(f"{file} is no PNG or JPEG picture, whatever its name; convert it.") from None
-    except PermissionError:
-        raise DataError(f"{file} may not be read; check its permissions.") from None
-    except Exception as error:  # a decoder can raise nearly anything on damaged bytes
-        raise DataError(f"{file} is damaged or truncated ({error}); replace or remove it.") from None
+    """Read the picture in a file as uint8 (size, size, channels); raise DataError if it cannot be used."""
+    with open_picture(file, error=DataError) as picture:
+        check_usable(file, picture)
+        picture.draft(None, (2 * size, 2 * size))  # a large JPEG is decoded at a fraction of its size
+        return fit(flatten(ImageOps.exif_transpose(picture), channels), size)
+
+
+def check_usable(file, picture):
+    """Raise DataError unless a file that was opened holds one picture, with pixels whose black and white are known."""
+    # A JPEG file can hold a second view of the same scene (MPO); all others that hold several are animated, or pages.
+    if picture.format not in ("JPEG", "MPO") and getattr(picture, "is_animated", False):
+        what = "holds several pages" if picture.format == "TIFF" else "is animated"
+        raise DataError(f"{file} {what} ({picture.n_frames} frames); save one frame of it.")
+    # What is white in a picture of 32 bits or of floating-point numbers, only its maker knows.
+    if picture.mode not in DEPTHS and not sixteen_bits(picture):
+        raise DataError(f"{file} has pixels of a kind that has no fixed black and white (mode {picture.mode}); "
+                        "save it with 8 bits a channel.")  # fmt: skip
+
+
+def sixteen_bits(picture):
+    """Whether a picture is grey, with 16 bits a pixel, which older versions of Pillow read from PNG files as 32."""
+    return picture.mode.startswith("I;16") or (picture.mode, picture.format) == ("I", "PNG")
 
 
 def flatten(picture, channels):
-    """Return any Pillow picture as 8-bit grey or RGB, with transparent parts put on white."""
+    """Return a usable Pillow picture as 8-bit grey or RGB, with transparent parts put on white."""
     if picture.mode.startswith("I"):  # 16 bits of grey
         grey = np.asarray(picture).astype(np.float32) / 257  # 65535 / 255 is 257
         picture = Image.fromarray(np.rint(np.clip(grey, 0, 255)).astype(np.uint8))
-    elif "transparency" in picture.info or picture.mode in ("LA", "PA", "RGBA"):
+    elif "transparency" in picture.info or picture.mode in ("LA", "PA", "RGBA", "La", "RGBa"):
         picture = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
     return picture.convert("L" if channels == 1 else "RGB")

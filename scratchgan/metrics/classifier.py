@@ -6,14 +6,17 @@ network's features, and least of all with "FID", whose Inception network was tra
 
 import hashlib
 import json
+import math
+import os
 from pathlib import Path
 
 import numpy as np
 
 from scratchgan import data, xp
 from scratchgan.layers import Conv2d, Dense, Flatten, MaxPool, ReLU, Sequential
+from scratchgan.support import npz
 from scratchgan.support.errors import UserError
-from scratchgan.support.files import replacing
+from scratchgan.support.files import parse_json, replacing
 
 FEATURES = 128
 BATCH = 250  # images that go through the network at once
@@ -84,13 +87,13 @@ def default_path(name):
 
 def save(classifier, path=None):
     """Write the weights with their hash, by default to runs/classifiers/DATA.npz; return the path."""
-    path = Path(path or default_path(classifier.data))
+    path = Path(os.path.expanduser(path or default_path(classifier.data)))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"Cannot make the folder {path.parent}: {error.strerror}.") from None
-    facts = {"data": classifier.data, "shape": classifier.shape, "hash": classifier.hash,
-             "accuracy_on_test": classifier.accuracy_on_test}  # fmt: skip
+    accuracy = None if math.isnan(classifier.accuracy_on_test) else classifier.accuracy_on_test  # JSON knows no NaN
+    facts = {"data": classifier.data, "shape": classifier.shape, "hash": classifier.hash, "accuracy_on_test": accuracy}
     with replacing(path) as file:
         np.savez(file, **classifier.net.state(), facts=np.array(json.dumps(facts)))
     return path
@@ -99,32 +102,49 @@ def save(classifier, path=None):
 def load(name, path=None):
     """Return the Classifier of a data set, such as "mnist", from runs/classifiers/DATA.npz or another file.
 
+    A folder of pictures has no classifier of its own: `path` names one whose features shall look at them.
     Raises UserError where the file is missing (it says which command makes it), is damaged, belongs to another data
     set, or holds weights of another hash than it says.
     """
-    path = Path(path or default_path(name))
-    command = f"`python examples/uses/classifier.py --data {name}` trains it and writes it"
-    if not path.exists() and name not in data.NAMES and Path(name).is_dir():
-        script = "examples/uses/classifier.py"
-        raise UserError(f"There is no classifier for {name}: {script} takes no folder (no test set).")
+    folder = name not in data.NAMES and os.path.isdir(os.path.expanduser(name))
+    if folder and not path:
+        other = "`evaluate --classifier FILE` takes that of another data set, such as runs/classifiers/mnist.npz"
+        raise UserError(f"There is no classifier for the folder {name}: {other}.")
+    path = Path(os.path.expanduser(path or default_path(name)))
+    command = f"`python examples/uses/classifier.py --data {'mnist' if folder else name}` trains it and writes it"
     if not path.exists():
         raise UserError(f"There is no classifier {path}: {command} (a few minutes).")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            state = dict(file)
-        facts = json.loads(str(state.pop("facts")))
-        classes = len(state["1.b"])
-        net = lenet(facts["shape"], classes, rng=np.random.default_rng(0))
-        net.load_state(state)
-        classifier = Classifier(net, facts["data"], facts["shape"], facts["accuracy_on_test"])
-        expected = facts["hash"]
+        classifier, expected = unpack(npz.read(path))
+    except UserError:  # it is no file, or may not be read
+        raise
     except Exception:  # damaged bytes can raise nearly anything in zipfile, json and NumPy
         raise UserError(f"{path} is damaged or holds no classifier: {command}.") from None
     if classifier.hash != expected:
         raise UserError(f"{path} holds weights of hash {classifier.hash[:12]}, not {expected[:12]}: {command}.")
-    if classifier.data != name:
+    if classifier.data != name and not folder:
         raise UserError(f"{path} was trained on {classifier.data}, not on {name}: {command}.")
     return classifier
+
+
+def unpack(state):
+    """Return (Classifier, hash) of the arrays in a file; raise any exception where they are none.
+
+    The shapes of the weights are compared with what the facts say before a network of that size is made.
+    """
+    facts = parse_json(str(state.pop("facts")))
+    name, (H, W_, C), expected, accuracy = (facts[key] for key in ("data", "shape", "hash", "accuracy_on_test"))
+    classes = len(state["1.b"])
+    flat = H // 4 * (W_ // 4) * 32
+    fits = state["0.0.W"].shape == (5, 5, C, 16) and state["0.7.W"].shape == (flat, FEATURES)
+    fits = fits and state["1.W"].shape == (FEATURES, classes) and min(H, W_, C, classes) > 0 and H % 4 == W_ % 4 == 0
+    if not fits or {array.dtype for array in state.values()} != {np.dtype(np.float32)}:
+        raise ValueError("weights that are not those of its facts")
+    if not isinstance(name, str) or not isinstance(expected, str):
+        raise TypeError("names that are no text")
+    net = lenet((H, W_, C), classes, rng=np.random.default_rng(0))
+    net.load_state(state)
+    return Classifier(net, name, (H, W_, C), math.nan if accuracy is None else accuracy), expected
 
 
 def hash_of(state):

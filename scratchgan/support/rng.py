@@ -1,10 +1,12 @@
-"""The state of a random number generator as an array, for checkpoints that hold arrays only."""
+"""The state of a random number generator as an array, for checkpoints that hold arrays only; and what is drawn."""
 
 import json
+import math
 
 import numpy as np
 
 from scratchgan.support.errors import CheckpointError
+from scratchgan.support.files import parse_json
 
 
 def rng_state(rng):
@@ -23,9 +25,9 @@ def set_rng_state(rng, state):
     """
     kind = type(rng.bit_generator).__name__
     try:
-        state = json.loads(str(state))
+        state = parse_json(str(state))
         stored_kind = state["bit_generator"]
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         raise CheckpointError(
             "This is not the state of a random number generator; use a state that rng_state returned."
         ) from None
@@ -42,3 +44,28 @@ def set_rng_state(rng, state):
         raise CheckpointError(
             f"The stored random state of the {kind} generator is damaged ({error}); use an older checkpoint."
         ) from None
+
+
+class Metered(np.random.Generator):
+    """A generator that tells how much is to be drawn, `demand(bytes in all)`, before it is: that may raise an error.
+
+    A network is built of what a generator draws, so that a demand knows its size before it takes any memory.
+    """
+
+    def __init__(self, bit_generator, demand=None):
+        super().__init__(bit_generator)
+        self.demand, self.drawn = demand, 0
+
+    def standard_normal(self, size=None, dtype=np.float64, out=None):
+        self.meter(size, dtype)
+        return super().standard_normal(size, dtype, out)
+
+    def uniform(self, low=0.0, high=1.0, size=None):
+        self.meter(size, np.float64)
+        return super().uniform(low, high, size)
+
+    def meter(self, size, dtype):
+        """Count an array that is about to be drawn, as long as there is a demand."""
+        if self.demand is not None:
+            self.drawn += math.prod(np.atleast_1d(size or 1).tolist()) * np.dtype(dtype).itemsize
+            self.demand(self.drawn)

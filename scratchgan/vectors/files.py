@@ -6,18 +6,21 @@ A key is CASE/DTYPE/NAME, such as `stride_tail/float32/dW`; docs/vectors.md tell
 import io
 import json
 import re
-import stat
 import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy
 
+from scratchgan.support import npz
+from scratchgan.support.costs import afford
 from scratchgan.support.errors import DataError, UserError
-from scratchgan.support.files import replacing
+from scratchgan.support.files import reading, replacing
 
 FORMATS = ("npz", "json")
-LARGEST = 1 << 28  # bytes of a file, packed or unpacked: our largest vectors, as JSON, have a hundredth of it
+NUMBERS = "fiub"  # the kinds of dtype that are read
+LARGEST = 1 << 26  # bytes of a file, packed or unpacked: our largest vectors, as JSON, have a fifth of it
+EXPANSION = 30  # bytes of memory that Python takes for a byte of JSON, at most
 AXES = 8  # of an array: our own have 5, and the search for causes tries every order of them
 
 
@@ -78,50 +81,54 @@ def read(path):
 
     Raises DataError, naming the file and what is wrong with it, whatever the file is.
     """
-    try:
-        about = Path(path).stat()
-        if not stat.S_ISREG(about.st_mode):  # a pipe or a device may never end
-            raise DataError(f"Cannot read {path}: it is no regular file.")
-        if about.st_size > LARGEST:
-            raise DataError(f"Cannot read {path}: it has {about.st_size:,} bytes, more than {LARGEST:,}.")
-        content = Path(path).read_bytes()
-    except (OSError, ValueError) as error:  # ValueError: a NUL in its name
-        raise DataError(f"Cannot read {path}: {getattr(error, 'strerror', None) or error}.") from error
+    with reading(path, limit=LARGEST, error=DataError) as file:
+        content = file.read()
     return (read_npz if content.startswith(b"PK") else read_json)(path, content)
 
 
 def read_npz(path, content):
     """Return the Vectors in an .npz file, compressed or not."""
     try:
-        with numpy.load(io.BytesIO(content)) as archive:
-            if sum(part.file_size for part in archive.zip.infolist()) > LARGEST:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            if sum(part.file_size for part in archive.infolist()) > LARGEST:
                 raise ValueError(f"it unpacks to more than {LARGEST:,} bytes")
-            members = {name: archive[name] for name in archive.files}
-    except Exception as error:  # damaged bytes may raise anything: zlib's errors, a MemoryError for a huge header
+            parts = {part.filename.removesuffix(".npy"): unpack(archive, part) for part in archive.infolist()}
+        arrays = {name: npz.array(name, content) for name, content in parts.items() if npz.is_array(content)}
+    except Exception as error:  # damaged bytes may raise anything
         raise DataError(f"{path} is damaged, or holds something other than arrays of numbers: {error}.") from error
-    arrays = {key: number(path, key, array) for key, array in members.items() if isinstance(array, numpy.ndarray)}
-    manifest = members.get("manifest.json", b"{}")
-    if not isinstance(manifest, bytes):
-        raise DataError(f"{path} is damaged: its manifest.json is an array.")
-    return Vectors(parse_json(f"manifest.json in {path}", manifest), arrays)
+    manifest = parse_json(f"manifest.json in {path}", parts.get("manifest.json", b"{}"))
+    return Vectors(manifest, {key: number(path, key, array) for key, array in arrays.items()})
+
+
+def unpack(archive, part):
+    """Return the bytes of a part of a zip file, as many as it announces: what it holds may be far more."""
+    with archive.open(part) as file:
+        return file.read(part.file_size)
 
 
 def read_json(path, content):
     """Return the Vectors in a .json file: {"arrays": {key: {"shape": [...], "data": [...]}}}, or {key: [...]}."""
+    afford(EXPANSION * len(content), str(path), "write an .npz file", DataError)
     fields = parse_json(path, content)
-    manifest, given, arrays = fields.pop("manifest", {}), fields.pop("arrays", fields), {}
+    manifest, given = fields.pop("manifest", {}), fields.pop("arrays", fields)
     if not isinstance(manifest, dict) or not isinstance(given, dict):
         raise DataError(f"{path}: its manifest and its arrays must be objects, of values by name.")
-    for key, value in given.items():
-        entry = value if isinstance(value, dict) else {"data": value}
-        dtype = "float32" if "/float32/" in key else "float64"
-        try:
-            array = numpy.array(entry["data"], dtype=entry.get("dtype", dtype))
-            array = array.reshape(entry.get("shape", array.shape))
-        except Exception as error:  # a dtype, a shape and numbers of others may raise anything
-            raise DataError(f"{path}: {key} is no array of numbers ({type(error).__name__}: {error}).") from error
-        arrays[key] = number(path, key, array)
-    return Vectors(manifest, arrays)
+    return Vectors(manifest, {key: json_array(path, key, value) for key, value in given.items()})
+
+
+def json_array(path, key, value):
+    """Return the array that a value of a .json file stands for; raise DataError where it stands for none."""
+    entry = value if isinstance(value, dict) else {"data": value}
+    try:
+        dtype = numpy.dtype(entry.get("dtype", "float32" if "/float32/" in key else "float64"))
+        if dtype.kind not in NUMBERS:  # before there is an array: text of 10^9 letters would take that much an entry
+            raise DataError(f"{path}: {key} holds {dtype}, wanted real numbers.")
+        array = numpy.array(entry["data"], dtype)
+        return number(path, key, array.reshape(entry.get("shape", array.shape)))
+    except DataError:
+        raise
+    except Exception as error:  # a dtype, a shape and numbers of others may raise anything
+        raise DataError(f"{path}: {key} is no array of numbers ({type(error).__name__}: {error}).") from error
 
 
 def parse_json(path, content):
@@ -141,7 +148,7 @@ def parse_json(path, content):
 
 def number(path, key, array):
     """Return an array if it holds numbers, else raise DataError."""
-    if array.dtype.kind not in "fiub":
+    if array.dtype.kind not in NUMBERS:
         raise DataError(f"{path}: {key} holds {array.dtype}, wanted real numbers.")
     if array.ndim > AXES:
         raise DataError(f"{path}: {key} has {array.ndim} axes, wanted {AXES} at most.")

@@ -8,6 +8,7 @@ from scratchgan.gradcheck.plain import AGREE, UNRESOLVED, WRONG, Comparison, Con
 from scratchgan.gradcheck.protocol import of_layer
 from scratchgan.gradcheck.report import Report, Sweep
 from scratchgan.support.errors import DataError
+from scratchgan.support.text import printable
 from scratchgan.vectors import references
 from scratchgan.vectors.layouts import LAYOUTS, TOLERANCE, axis_kinds, from_layout, to_layout
 from scratchgan.vectors.make import FORMAT, loaded, make
@@ -94,7 +95,7 @@ def remarks(results, expected, wanted):
     for order in ("forward", "backward", "second order"):
         left_out = [n for n, kind in expected.manifest["names"].items() if kind == order and n not in parts]
         notes += [f"not checked: {', '.join(left_out)} ({order})"] if left_out else []
-    unknown = [key for key in results.arrays if key not in expected.arrays]
+    unknown = [printable(key) for key in results.arrays if key not in expected.arrays]
     return notes + ([f"not judged, as the vectors have no such key: {listed(unknown)}"] if unknown else [])
 
 
@@ -198,7 +199,7 @@ def context(layer, report, held, results, dy, y, backward=None):
     """
     names, args, second_order = tuple(results), tuple(held[name] for name in results), dy == "ddx"
     comparisons = {n: report.comparisons[result] for n, result in results.items() if result in report.comparisons}
-    subject = of_layer(layer, second_order=second_order)[0]
+    subject = of_layer(layer, args[: 1 + second_order], names[: 1 + second_order], second_order)
 
     def answer(dy_asked, *asked):
         if not all(map(numpy.array_equal, (dy_asked, *asked), (held[dy], *args))):
