@@ -62,9 +62,13 @@ class Optimizer:
             if array.shape != state[name].shape:
                 size = state[name].size
                 raise ValueError(f"{name} has {array.size} elements, in the state {size}")
+            demand_finite(name, state[name])
+        steps = state["steps"]
+        if steps.dtype.kind not in "iu" or steps.ndim or not 0 <= steps < 2**53:
+            raise ValueError(f"no optimizer has taken {steps!s:.30} steps: the state is damaged")
         for name, array in self.memory.items():
             array[...] = xp.asarray(state[name])
-        self.steps = int(state["steps"])
+        self.steps = int(steps)
 
 
 class SGD(Optimizer):
@@ -231,8 +235,16 @@ class EMA:
         return self.net.state()
 
     def load_state(self, state):
-        """Take up where a `state()` left off."""
+        """Take up where a `state()` left off; raise ValueError if it cannot be one."""
+        for path in self.net.named_params().keys() & state.keys():
+            demand_finite(path, state[path])
         self.net.load_state(state)
+
+
+def demand_finite(name, array):
+    """Raise ValueError for an array of a state that holds anything else than numbers."""
+    if array.dtype.kind not in "fc" or not numpy.isfinite(xp.to_host(array)).all():
+        raise ValueError(f"{name} holds a NaN or an infinity: the state is damaged")
 
 
 # ---- learning rates ------------------------------------------------------------------------------

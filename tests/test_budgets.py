@@ -51,8 +51,8 @@ def test_the_gradient_checker_stays_small():
     """
     checker = of_room("gradcheck", "vectors")
     causes = [path for path in checker if path.parent.name == "causes"]
-    assert lines(causes) <= 1500
-    assert lines(of_room("gradcheck")) - lines(causes) <= 2300
+    assert lines(causes) <= 1510
+    assert lines(of_room("gradcheck")) - lines(causes) <= 2295
     assert lines(of_room("vectors")) <= 1450
     for path in set(PACKAGE) - set(checker) - set(of_room("__main__.py")):
         text = path.read_text(encoding="utf-8")
@@ -60,7 +60,10 @@ def test_the_gradient_checker_stays_small():
 
 
 def test_the_workshop_stays_small():
-    assert lines(of_room("data", "metrics", "plots.py", "training", "tools", "support", "latent.py")) <= 6500
+    """It grew from 5,700 by doors that nothing wrong comes through, by the commands runs, examples and data, and by
+    what a run says of itself: how it was built, what has changed, and whether it looks as if it had failed.
+    """
+    assert lines(of_room("data", "metrics", "plots.py", "training", "tools", "support", "latent.py")) <= 7520
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)

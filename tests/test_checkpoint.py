@@ -135,7 +135,7 @@ def test_any_bytes_are_refused(tmp_path_factory, content):
 
 
 def test_missing_files_and_directories_are_named(tmp_path):
-    with pytest.raises(CheckpointError, match="no checkpoint .*none.npz"):
+    with pytest.raises(CheckpointError, match="no file .*none.npz"):
         checkpoint.load(tmp_path / "none.npz")
     with pytest.raises(CheckpointError, match="Cannot read"):
         checkpoint.load(tmp_path)

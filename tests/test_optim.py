@@ -165,6 +165,35 @@ def test_state_of_another_network_is_refused():
         optimizer.load_state(state)
 
 
+STEPS = (-1, 10**30, 2**53, 0.5, 3.0, True, "3", [1], np.nan)
+
+
+@pytest.mark.parametrize("make", [lambda p: SGD(p, 0.1, momentum=0.9), RMSprop, Adam])
+def test_a_state_that_cannot_be_is_refused_and_nothing_is_changed(make):
+    optimizer = make(network().params())
+    optimizer.flat.grad.fill(1)
+    optimizer.step()
+    before = optimizer.state()
+    damaged = [(before | {"steps": np.array(steps)}, "no optimizer has taken .* steps") for steps in STEPS]
+    for name in optimizer.memory:
+        for value in (np.nan, np.inf):
+            damaged.append((before | {name: np.full_like(before[name], value)}, f"{name} holds a NaN or an infinity"))
+        damaged.append((before | {name: before[name].astype(str)}, f"{name} holds a NaN or an infinity"))
+    for state, message in damaged:
+        with pytest.raises(ValueError, match=message):
+            optimizer.load_state(state)
+        assert all(np.array_equal(array, before[name]) for name, array in optimizer.state().items())
+
+
+def test_an_average_that_is_not_finite_is_refused_and_nothing_is_changed():
+    average = EMA(network(), 0.9)
+    before = average.state()
+    name = next(iter(average.net.named_params()))
+    with pytest.raises(ValueError, match=f"{name} holds a NaN or an infinity"):
+        average.load_state({path: array + 1 for path, array in before.items()} | {name: before[name] * np.nan})
+    assert all(np.array_equal(array, before[path]) for path, array in average.state().items())
+
+
 # ---- schedules -------------------------------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -66,10 +67,11 @@ def write_log(path, n, report_every=10, tail=""):
 
 def test_curves_of_a_log(tmp_path):
     write_log(tmp_path / "log.jsonl", 21, tail='{"step": 21, "seconds": 3, "D"')
-    curves, reports = plots.read_curves(tmp_path / "log.jsonl")
+    curves, reports, equilibrium, others = plots.read_curves(tmp_path / "log.jsonl")
+    assert equilibrium == {} and others == set()
     assert curves.keys() == {"D", "G"} and reports.keys() == {"modes"}
-    assert curves["D"] == (list(range(21)), [1 / (step + 1) for step in range(21)])
-    assert reports["modes"] == ([0, 10, 20], [0, 2, 4])
+    assert [list(numbers) for numbers in curves["D"]] == [list(range(21)), [1 / (step + 1) for step in range(21)]]
+    assert [list(numbers) for numbers in reports["modes"]] == [[0, 10, 20], [0, 2, 4]]
 
 
 @pytest.mark.parametrize("tail", ["", "{", '{"step": 1', "\0\0\0", "[1]\n", '{"seconds": 1}\n', "\udcff\n"])
@@ -90,7 +92,7 @@ def test_losses_are_drawn(tmp_path, n):
 
 
 def test_a_log_without_losses_is_a_user_error(tmp_path):
-    with pytest.raises(UserError, match="Cannot read .*log.jsonl"):
+    with pytest.raises(UserError, match="There is no file .*log.jsonl"):
         plots.losses(tmp_path / "log.jsonl", tmp_path / "losses.png")
     (tmp_path / "log.jsonl").write_text("")
     with pytest.raises(UserError, match="no losses yet"):
@@ -106,6 +108,85 @@ def test_matplotlib_is_loaded_when_it_draws_and_pyplot_never(tmp_path):
         "plots.losses('log', 'a.png'); assert 'matplotlib.pyplot' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
+
+
+GOOD = '{"step": 7, "seconds": 1.0, "D": 0.5}\n'
+DAMAGED = {
+    "a step below 0": '{"step": -5, "D": 1}',
+    "a step too far": '{"step": 1000000000000000000000000000000, "D": 1}',
+    "a step that is none": '{"step": NaN, "D": 1}',
+    "a step that is true": '{"step": true, "D": 1}',
+    "too large a number": '{"step": 1, "D": 1e999}',
+    "too long a number": '{"step": 1, "D": 1' + "0" * 400 + "}",
+    "an infinity": '{"step": 1, "D": Infinity}',
+    "a report that is a list": '{"step": 1, "report": [1]}',
+    "a report that is a number": '{"step": 1, "report": 5}',
+    "nested": '{"step": 1, "D": ' + "[" * 100_000 + "}",
+    "long": '{"step": 1, "D": "' + "a" * 3_000_000 + '"}',
+}
+
+
+@pytest.mark.parametrize("line", DAMAGED.values(), ids=DAMAGED)
+def test_lines_that_no_training_writes_are_passed_over(tmp_path, line):
+    (tmp_path / "log.jsonl").write_text(GOOD + line + "\n" + GOOD)
+    assert list(plots.read_log(tmp_path / "log.jsonl")) == 2 * [{"step": 7, "seconds": 1.0, "D": 0.5}]
+
+
+def test_a_line_without_an_end_takes_no_memory(tmp_path):
+    with open(tmp_path / "log.jsonl", "w+") as file:
+        file.write(GOOD)
+        file.truncate(200 * 10**6)
+        file.seek(200 * 10**6)
+        file.write("\n" + GOOD)
+    tracemalloc.start()
+    assert len(list(plots.read_log(tmp_path / "log.jsonl"))) == 2
+    memory = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert memory < 5e6
+
+
+def test_of_many_curves_some_are_drawn(tmp_path, monkeypatch):
+    """3,000 names would make a legend of gigabytes, and 3,000 numbers of a report a picture of them."""
+    monkeypatch.setattr(plots, "MOST_CURVES", 2)
+    names = [f"n{number}" for number in range(3000)]
+    record = {"step": 1, **dict.fromkeys(names, 1.0), "report": dict.fromkeys(names[:50], 2.0)}
+    (tmp_path / "log.jsonl").write_text(2 * (json.dumps(record) + "\n"))
+    curves, reports, _, others = plots.read_curves(tmp_path / "log.jsonl")
+    assert list(curves) == list(reports) == ["n0", "n1"] and len(others) == 2998
+    tracemalloc.start()
+    plots.losses(tmp_path / "log.jsonl", tmp_path / "losses.png")
+    memory = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert Image.open(tmp_path / "losses.png").size == (800, 1000) and memory < 40e6
+
+
+def test_any_numbers_and_names_are_drawn(tmp_path):
+    names = ("$\\frac{", "_hidden", "\x1b[31m\n", "$a$", "", "a" * 10_000)
+    values = (1e298, -1e298, 0, 5e-324, 10**299)
+    lines = [{"step": 2**62 + step, **dict.fromkeys(names, value)} for step, value in enumerate(values)]
+    (tmp_path / "log.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    plots.losses(tmp_path / "log.jsonl", tmp_path / "losses.png")
+    assert Image.open(tmp_path / "losses.png").size == (800, 400)
+    assert [plots.label(name) for name in names[:4]] == [r"\$\frac{", " _hidden", r"\x1b[31m", r"\$a\$"]
+
+
+def test_a_style_of_the_user_changes_no_picture_and_stays_as_it_is(tmp_path):
+    import matplotlib
+
+    write_log(tmp_path / "log.jsonl", 5)
+    draw = lambda name: plots.losses(tmp_path / "log.jsonl", tmp_path / name)
+    points = np.zeros((3, 2))
+    plane = lambda: plots.plane(points, points, surface=lambda x: x[:, :1] / 9 + 0.5, bounds=4, arrows=points + 1)
+    draw("plain.png")
+    before = plane()
+    style = {"text.usetex": True, "axes.labelsize": 40, "figure.facecolor": "red", "savefig.dpi": 7,
+             "axes.prop_cycle": "cycler(color=['r'])", "lines.linewidth": 9, "backend": "svg"}  # fmt: skip
+    with matplotlib.rc_context():
+        matplotlib.rcParams.update(style)
+        mine = dict(matplotlib.rcParams)
+        draw("styled.png")
+        assert np.array_equal(plane(), before) and dict(matplotlib.rcParams) == mine
+    assert (tmp_path / "styled.png").read_bytes() == (tmp_path / "plain.png").read_bytes()
 
 
 # ---- animation ----
@@ -153,3 +234,13 @@ def test_an_animation_of_nothing_or_of_a_damaged_picture_is_a_user_error(tmp_pat
             plots.animation(paths, tmp_path / "a.gif")
         paths[i].write_bytes(good)
     assert not (tmp_path / "a.gif").exists() and not list(tmp_path.glob(".*"))
+
+
+def test_the_picture_of_the_plane_says_which_colour_is_which():
+    """Below the axes there are a large dot of each colour; real points show where generated ones cover them."""
+    points = np.zeros((5, 2), np.float32)
+    picture = plots.plane(points, points, surface=lambda x: np.full((len(x), 1), 0.5), bounds=2.0, arrows=points)
+    legend, axes = picture[355:], picture[:355]
+    for colour in ([255, 127, 14], [31, 119, 180]):  # tab:orange, tab:blue
+        near = lambda part, colour=colour: (abs(part.astype(int) - colour).max(-1) < 60).sum()
+        assert near(legend) > 40 and near(axes) > 4

@@ -1,8 +1,11 @@
 """Weights in files, .npz and .safetensors: there and back, and files that are damaged, hostile or missing."""
 
 import io
+import json
 import os
+import struct
 import sys
+import types
 import zipfile
 
 import numpy as np
@@ -52,6 +55,18 @@ def test_hostile_and_missing_files_are_refused(tmp_path):
     (tmp_path / "folder.npz").mkdir()
     with pytest.raises(DataError, match="Cannot read"):
         pytorch.load(tmp_path / "folder.npz")
+
+
+@pytest.mark.parametrize("kind", ["BF16", "F8_E4M3"])
+def test_a_type_that_numpy_does_not_know_is_named(tmp_path, kind, monkeypatch):
+    path = tmp_path / "state.safetensors"
+    header = json.dumps({"a": {"dtype": kind, "shape": [2], "data_offsets": [0, 4 if kind == "BF16" else 2]}})
+    path.write_bytes(struct.pack("<Q", len(header)) + header.encode() + bytes(4 if kind == "BF16" else 2))
+    if safetensors is None:  # it raises KeyError(kind)
+        monkeypatch.setattr(pytorch, "safetensors", lambda path: types.SimpleNamespace(load=lambda content: {}[kind]))
+    with pytest.raises(DataError, match=f"holds numbers of the type {kind}.*convert it first") as error:
+        pytorch.load(path)
+    assert "\n" not in str(error.value) and path.name in str(error.value)
 
 
 def write_object(path):

@@ -106,10 +106,16 @@ def test_what_was_written_after_the_checkpoint_is_written_again(tmp_path, monkey
     assert checkpoint.load(parts / "checkpoint.npz")[1]["step"] == (step - 1) // 8 * 8 == checkpoint_step
     with open(parts / "log.jsonl", "a") as file:
         file.write('{"step": 19, "secon')
-    (parts / ".checkpoint.npz.tmp").write_bytes(b"half")
-    (parts / "samples" / ".step-000019.png.tmp").write_bytes(b"half")
+    (parts / ".checkpoint.npz.4711.scratchgan-tmp").write_bytes(b"half")
+    (parts / "samples" / ".step-000019.png.4711.scratchgan-tmp").write_bytes(b"half")
     (parts / "samples" / "step-000021.png").write_bytes(b"late")
+    mine = [parts / ".mine.tmp", *(parts / "samples" / name for name in (".mine.tmp", "step-mine.png", "step-21.png"))]
+    for path in mine:
+        path.write_bytes(b"of the user")
     go_on(parts)
+    for path in mine:
+        assert path.read_bytes() == b"of the user"
+        path.unlink()
     assert_same_files(whole, parts)
     assert_same(arrays(whole), arrays(parts))
 

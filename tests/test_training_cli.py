@@ -56,11 +56,13 @@ def files(path):
 
 def test_help_tells_what_the_script_is_its_options_and_its_commands(capsys):
     main("--help", fails=0)
+    script = os.path.relpath(SCRIPT)
     out = " ".join(capsys.readouterr().out.split())
     for text in ("usage: training_tiny.py [options]", "A tiny GAN on pictures of 8 x 8 pixels",
                  "--batch-size N samples (default: 8)", "--mirror, --no-mirror", "at most 100% of it (default: 4)",
                  "{nonsaturating,minimax} what is played for (default: nonsaturating)", "--resume RUN",
-                 "sample RUN", "interpolate RUN", "plot RUN"):  # fmt: skip
+                 *(f"python {script} {rest}" for rest in ("sample runs/training_tiny", "plot runs/training_tiny",
+                   "--resume runs/training_tiny", "interpolate runs/training_tiny"))):  # fmt: skip
         assert text in out, text
     assert "It holds state" not in out  # the first paragraph only
 
@@ -86,7 +88,11 @@ def test_each_command_has_help(capsys, command, text):
         (["--loss", "winning"], "argument --loss: must be one of nonsaturating, minimax, not 'winning'"),
         (["--device", "tpu"], "argument --device: must be one of auto, cpu, gpu"),
         (["--batch-size"], "argument --batch-size: expected one argument"),
-        (["--step", 3], "unrecognized arguments: --step"),
+        (["--step", 3], "unrecognized arguments: --step 3: did you mean --steps?"),
+        (["--bacth-size=3"], "unrecognized arguments: --bacth-size=3: did you mean --batch-size?"),
+        (["--steps", 3, "sample", "runs/gan"], "unrecognized arguments: sample runs/gan: a command comes first"),
+        (["smaple", "runs/gan"], "unrecognized arguments: smaple runs/gan: did you mean sample?"),
+        (["sample", "none", "--scael", 3], "unrecognized arguments: --scael 3: did you mean --scale?"),
         (["run"], "unrecognized arguments: run"),
         (["--resume", "none"], "There is no run directory none"),
         (["sample"], "the following arguments are required: RUN"),

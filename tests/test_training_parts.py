@@ -6,8 +6,9 @@ from training_tiny import Settings, Tiny
 
 from scratchgan import training
 from scratchgan.layers import Dense, Dropout, Flatten, Layer, LeakyReLU, Sequential
-from scratchgan.optim import Adam
+from scratchgan.optim import EMA, Adam
 from scratchgan.support.errors import TrainingError
+from scratchgan.tools.look import count
 from scratchgan.tools.pytorch import from_torch, to_torch
 from scratchgan.training import checkpoint
 
@@ -113,6 +114,37 @@ def test_exported(where):
     from_torch(other, state)
     x = np.ones((2, 4), np.float32)
     assert np.array_equal(other(x), net(x))
+
+
+@pytest.mark.parametrize("where", WHERE)
+def test_moved_averaged_and_summarised(where):
+    net = Sequential(Nested(where, layers(np.random.default_rng(0), 4)))
+    assert {param.value.dtype for param in net.astype("float64").params()} == {np.dtype("float64")}
+    average = EMA(net, 0.5)
+    before = {path: param.value.copy() for path, param in net.named_params().items()}
+    for param in net.params():
+        param.value += 1
+    average.update()
+    for path, param in average.net.named_params().items():
+        np.testing.assert_allclose(param.value, before[path] + 0.5, err_msg=path)
+    assert [row.parameters for row in count(net, (2, 4))] == [sum(value.size for value in before.values())]
+    assert len(before) == 4
+
+
+@pytest.mark.parametrize("where", WHERE)
+def test_numbers_in_them_are_resumed(tmp_path, where):
+    class Changing(model_of(where)):
+        def step(self, batches):
+            if self.taken < 3:
+                dropout = next(layer for _, layer in self.D.named_layers() if isinstance(layer, Dropout))
+                dropout.rate *= 0.5
+            return super().step(batches)
+
+    train(tmp_path / "whole", Changing)
+    train(tmp_path / "parts", Changing, steps=4)
+    training.main(Changing, Settings, ["--resume", str(tmp_path / "parts"), "--steps", "6"])
+    whole, again = (checkpoint.load(tmp_path / name / "checkpoint.npz")[0] for name in ("whole", "parts"))
+    assert again.keys() == whole.keys() and all(np.array_equal(again[name], whole[name]) for name in whole)
 
 
 def test_networks_in_lists_and_dictionaries_of_a_model(tmp_path):

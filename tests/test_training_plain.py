@@ -103,6 +103,7 @@ def test_a_checkpoint_from_before_there_was_the_option_is_resumed(tmp_path):
 )
 def test_the_processors_go_to_blocks_where_there_are_convolutions(tmp_path, monkeypatch, Model, plain, blas):
     asked = []
+    monkeypatch.setattr(threads, "processors", lambda: 4)
     monkeypatch.setattr(threads, "use", lambda count, *, blas: asked.append((count, blas)))
     train(tmp_path / "run", Model, plain=plain, threads=3, steps=1)
     assert asked == [(3, blas)]

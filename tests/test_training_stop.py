@@ -66,9 +66,23 @@ def test_killed_at_random_moments_and_resumed_gives_the_same_weights(tmp_path):
     process.communicate()
     assert kills >= 2
     assert_same_checkpoints(tmp_path / "run", tmp_path / "whole")
-    assert not list((tmp_path / "run").rglob(".*.tmp"))
+    assert not list((tmp_path / "run").rglob(".*"))
     logs = [[line.split('"seconds"')[0] for line in open(tmp_path / name / "log.jsonl")] for name in ("run", "whole")]
     assert logs[0] == logs[1]
+
+
+@posix
+def test_a_signal_that_comes_while_samples_are_drawn_loses_no_step(tmp_path):
+    class Interrupted(Tiny):
+        def report(self):
+            if drawn.append(self) or len(drawn) == 2:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return super().report()
+
+    drawn, settings = [], Settings(out=str(tmp_path), steps=100, sample_every=10, checkpoint_every=100)
+    with pytest.raises(training.Stopped) as stopped:
+        training.train(Interrupted, settings)
+    assert checkpoint.load_meta(tmp_path / "checkpoint.npz")["step"] == stopped.value.step == 11
 
 
 @posix

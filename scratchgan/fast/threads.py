@@ -3,10 +3,15 @@
 A convolution copies windows, multiplies, copies, multiplies. BLAS's threads help with products,
 ours with both. Together they get in each other's way, as BLAS's keep a processor busy for a while
 after each product. So one of them has a single thread, once `use` is called.
+
+For the same reason, two programs with a thread per processor each are far slower than with one:
+threads wait for each other, and each takes a processor to wait.
 """
 
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 _pool = None
 count = 1  # threads of ours
@@ -15,14 +20,14 @@ count = 1  # threads of ours
 def use(threads=0, *, blas=True):
     """Give the processors to BLAS, or with blas=False to our blocks: best for convolutions.
 
-    threads: how many; 0: as many as this process has processors. Raises ValueError below 0.
+    threads: how many; 0: as many processors as are `idle`. Raises ValueError below 0.
     """
     global _pool, count
     if threads < 0:
-        raise ValueError(f"threads is {threads}, wanted at least 1, or 0 for all processors")
+        raise ValueError(f"threads is {threads}, wanted at least 1, or 0 for all that are idle")
     from threadpoolctl import threadpool_limits  # here, since importing it takes long
 
-    threads = threads or processors()
+    threads = threads or idle()
     count = 1 if blas else threads
     _pool = ThreadPoolExecutor(count) if count > 1 else None
     threadpool_limits(threads if blas else 1, user_api="blas")
@@ -31,6 +36,26 @@ def use(threads=0, *, blas=True):
 def processors():
     """Return how many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def idle():
+    """Return how many processors of this process nobody else keeps busy, at least 1."""
+    return max(1, processors() - round(others() * processors() / (os.cpu_count() or 1)))
+
+
+def others(looks=10, pause=0.002, file=Path("/proc/loadavg")):
+    """Return how many threads of others are running or want to, as Linux tells; 0.0 elsewhere.
+
+    That is at this moment: the load of the last minute would be that of a program that has ended.
+    """
+    try:
+        running = []
+        for _ in range(looks):
+            running.append(int(file.read_text().split()[3].split("/")[0]) - 1)  # 1: this thread
+            time.sleep(pause)
+    except (OSError, ValueError, IndexError):
+        return 0.0
+    return max(sum(running) / looks, 0.0)
 
 
 def each(work, items):

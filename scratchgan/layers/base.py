@@ -114,7 +114,7 @@ class Layer:
     def load_state(self, state):
         """Write a `state()` of a network of the same architecture into this one.
 
-        Raises ValueError, before anything is written, where names or shapes differ.
+        Raises ValueError, before anything is written, where names, shapes or kinds of number differ.
         """
         own = self.state()
         if own.keys() != state.keys():
@@ -124,10 +124,17 @@ class Layer:
             if array.shape != state[path].shape:
                 got = state[path].shape
                 raise ValueError(f"{path} is {array.shape} in this network and {got} in the state")
+            kinds = array.dtype.kind, state[path].dtype.kind  # floats of any width are numbers
+            if array.dtype != state[path].dtype and kinds not in (("f", "f"), ("c", "c"), ("U", "U")):
+                got = state[path].dtype
+                raise ValueError(f"{path} is {array.dtype} in this network and {got} in the state")
         for path, param in self.named_params().items():
             param.value[...] = xp.asarray(state[path])
-        for path, old in self.named_arrays().items():
-            old[...] = state[path] if isinstance(old, numpy.ndarray) else xp.asarray(state[path])
+        for path, holder, key, old in list(walk.places(self)):
+            if xp.is_array(old) and not getattr(old.flags, "writeable", True):
+                walk.put(holder, key, state[path].astype(old.dtype))
+            elif xp.is_array(old):
+                old[...] = state[path] if isinstance(old, numpy.ndarray) else xp.asarray(state[path])
         for path, rng in walk.find(self, numpy.random.Generator):
             set_rng_state(rng, state[path])
 

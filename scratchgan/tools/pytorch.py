@@ -36,7 +36,7 @@ from scratchgan.layers.norm import Normalization
 from scratchgan.param import Param
 from scratchgan.support import npz
 from scratchgan.support.errors import DataError
-from scratchgan.support.files import replacing
+from scratchgan.support.files import reading, replacing
 from scratchgan.tools.watching import computed, join, joins, watching
 
 COUNTER = "num_batches_tracked"  # PyTorch's BatchNorm counts its batches; with a momentum nothing depends on it
@@ -132,13 +132,22 @@ def load(path):
     """
     package = safetensors(path) if suffix(path) == ".safetensors" else None
     try:
-        return package.load(Path(path).read_bytes()) if package else npz.read(path)
-    except FileNotFoundError:
-        raise DataError(f"There is no file {path}.") from None
-    except (PermissionError, IsADirectoryError) as error:
-        raise DataError(f"Cannot read {path}: {error.strerror}.") from None
+        return load_safetensors(path, package) if package else npz.read(path, DataError)
+    except DataError:
+        raise
     except Exception as error:  # damaged bytes can raise nearly anything
         raise DataError(f"{path} is damaged or holds no plain arrays ({error}): write it anew.") from None
+
+
+def load_safetensors(path, package):
+    """Return what a file .safetensors holds; raise DataError for a type of number that NumPy does not know."""
+    with reading(path, error=DataError) as file:
+        content = file.read()
+    try:
+        return package.load(content)
+    except KeyError as error:  # BF16, F8_E4M3, ...
+        types = f"numbers of the type {error.args[0]}, which NumPy does not know"
+        raise DataError(f"{path} holds {types}: convert it first, as with .float() in PyTorch") from None
 
 
 def suffix(path):

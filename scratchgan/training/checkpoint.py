@@ -1,14 +1,16 @@
 """Checkpoints: arrays and a few facts in one .npz file, written in full or not at all, and read without trust."""
 
 import json
+import zipfile
 
 import numpy as np
 
 from scratchgan.support import npz
 from scratchgan.support.errors import CheckpointError
-from scratchgan.support.files import replacing
+from scratchgan.support.files import parse_json, reading, replacing
 
 FORMAT = 1
+LONGEST_META = 10**7  # bytes
 
 
 def save(path, arrays, meta):
@@ -25,6 +27,22 @@ def save(path, arrays, meta):
         np.savez(file, **{f"arrays/{name}": array for name, array in arrays.items()}, meta=np.array(json.dumps(facts)))
 
 
+def load_meta(path):
+    """Return the `meta` of a file that `save` wrote, and read no array of it; raise CheckpointError as `load` does."""
+    with reading(path, error=CheckpointError) as file:
+        try:
+            with npz.opened(file) as archive:
+                member = archive.getinfo("meta.npy")
+                if member.file_size > LONGEST_META or member.compress_type != zipfile.ZIP_STORED:
+                    raise ValueError("its facts are too long")
+                meta = parse_json(str(npz.read_member(archive, member)))["meta"]
+            if not isinstance(meta, dict):
+                raise ValueError("its facts are missing")
+        except Exception as error:  # damaged bytes can raise nearly anything in zipfile, json and NumPy
+            raise CheckpointError(f"{path} is damaged or is no checkpoint of scratchgan ({error}).") from None
+    return meta
+
+
 def load(path):
     """Return (arrays, meta) of a file that `save` wrote.
 
@@ -32,7 +50,7 @@ def load(path):
     trusted: nothing in it is run, and it cannot ask for more memory than its own size.
     """
     try:
-        members = npz.read(path)
+        members = npz.read(path, CheckpointError)
         facts = json.loads(str(members.pop("meta")))
         if facts["format"] != FORMAT:
             raise CheckpointError(
@@ -44,10 +62,6 @@ def load(path):
             raise ValueError("arrays are missing")
     except CheckpointError:
         raise
-    except FileNotFoundError:
-        raise CheckpointError(f"There is no checkpoint {path}.") from None
-    except (PermissionError, IsADirectoryError) as error:
-        raise CheckpointError(f"Cannot read {path}: {error.strerror}.") from None
     except Exception as error:  # damaged bytes can raise nearly anything in zipfile, json and NumPy
         raise CheckpointError(
             f"{path} is damaged or is no checkpoint of scratchgan ({error}): use a copy of it or another run."

@@ -1,6 +1,5 @@
 """The command line of every example: train, sample, interpolate, evaluate, plot."""
 
-import argparse
 import contextlib
 import inspect
 import os
@@ -15,12 +14,15 @@ import numpy as np
 
 from scratchgan import plots, xp
 from scratchgan.latent import great_circle
+from scratchgan.support.arguments import Parser
 from scratchgan.support.errors import UserError
 from scratchgan.support.files import write_json
+from scratchgan.support.text import say_last
+from scratchgan.training import drawing
 from scratchgan.training import evaluate as evaluation
 from scratchgan.training import run as runs
 from scratchgan.training.loop import load_model, train
-from scratchgan.training.progress import Stopped
+from scratchgan.training.progress import Stopped, say
 from scratchgan.training.settings import add_options, option
 
 
@@ -29,7 +31,8 @@ def main(Model, Settings, argv=None, commands=()):
 
     commands: functions f(Model, Settings, program, argv) of the example's own, each a command by its name.
 
-    Exits with 2 and one line on stderr for whatever a user can put right; with 130 after Ctrl-C, 143 after SIGTERM.
+    Exits with 2 and one line on stderr for whatever a user can put right; with 130 after Ctrl-C, 143 after SIGTERM,
+    129 after a terminal was closed.
     """
     script = runs.script(Model)
     argv = sys.argv[1:] if argv is None else list(argv)
@@ -40,7 +43,7 @@ def main(Model, Settings, argv=None, commands=()):
         if command:
             command(Model, Settings, script.name, argv[1:])
         else:
-            train_command(Model, Settings, script.name, argv, commands)
+            train_command(Model, Settings, script, argv, commands)
 
 
 @contextlib.contextmanager
@@ -49,21 +52,23 @@ def in_a_line(program, again, smaller="--width"):
 
     again: from a run to the command that goes on with it; smaller: the options to lower where memory is short.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a terminal may have no letter for what is printed, such as é
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed at the start: the next file to be opened would get its number
+            setattr(sys, name, open(os.devnull, "w"))
+        if hasattr(getattr(sys, name), "reconfigure"):
+            getattr(sys, name).reconfigure(errors="replace")  # a terminal may have no letter for an é
     try:
         yield
+        sys.stdout.flush()  # a full disk shows here
     except UserError as error:
-        leave(2, f"{program}: error: {' '.join(str(error).split())}")
+        leave(2, f"{program}: error: {error}")
     except MemoryError as error:  # of the host, or, as CuPy's is one too, of the GPU
         where, what = " on the GPU" * xp.on_gpu(), f" ({error})" if str(error) else ""
         leave(2, f"{program}: error: not enough memory{where}{what}: lower {smaller}")
     except BrokenPipeError:  # who read what is printed, such as `head`, has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         leave(2, f"{program}: error: stopped, as nobody reads what it prints")
     except OSError as error:
-        leave(2, f"{program}: error: cannot use {error.filename or 'a file'}: {error.strerror or error}")
+        leave(2, f"{program}: error: cannot use {error.filename or 'a file, or write here'}: {error.strerror or error}")
     except Stopped as stopped:
         leave(128 + stopped.number, f"Stopped at step {stopped.step:,}. To go on: {again(stopped.run)}")
     except KeyboardInterrupt:
@@ -71,7 +76,8 @@ def in_a_line(program, again, smaller="--width"):
 
 
 def leave(status, text):
-    print(text, file=sys.stderr)
+    """Exit with a line on stderr."""
+    say_last(text)
     sys.exit(status)
 
 
@@ -83,24 +89,23 @@ def quoted(*command):
 
 # ---- training --------------------------------------------------------------------------------------------
 
-COMMANDS = """commands:
-  {0} [options]                  train
-  {0} --resume RUN [options]     go on with a run
-{1}
-`{0} COMMAND --help` lists the options of a command."""
+
+def list_commands(script, commands):
+    """Return the part of the help that lists the commands, as they can be pasted."""
+    run = Path("runs", script.stem)
+    lines = [("", "Train."), (f"--resume {quoted(run)}", "Go on with a run.")]
+    lines += [(f"{name} {quoted(run)}", (inspect.getdoc(f) or "").partition("\n")[0]) for name, f in commands.items()]
+    text = "".join(f"  {quoted('python', script)} {rest}".rstrip() + f"\n      {what}\n" for rest, what in lines)
+    return f"commands, each with options of its own (such as `sample --help`):\n{text}"
 
 
-def list_commands(program, commands):
-    """Return the part of the help that lists the commands."""
-    lines = [f"  {program} {name} RUN [options]: {inspect.getdoc(f).splitlines()[0]}\n" for name, f in commands.items()]
-    return COMMANDS.format(program, "".join(lines))
-
-
-def train_command(Model, Settings, program, argv, commands):
+def train_command(Model, Settings, script, argv, commands):
     """Train anew, or go on with a run: its own settings are then the defaults."""
     description = (inspect.getdoc(inspect.getmodule(Model)) or "").split("\n\n")[0]
-    parser = make_parser(program, "%(prog)s [options]", description, epilog=list_commands(program, commands))
-    parser.add_argument("--resume", metavar="RUN", help="go on with this run, whose settings are then the defaults")
+    epilog = list_commands(script, commands)
+    parser = Parser(script.name, "%(prog)s [options]", description, epilog, words=commands)
+    parser.add_argument("--resume", metavar="RUN", type=os.path.expanduser,
+                        help="go on with this run, whose settings are then the defaults")  # fmt: skip
     add_options(parser, Settings)
     given = vars(parser.parse_args(argv))
     resume = given.pop("resume")
@@ -114,14 +119,6 @@ def train_command(Model, Settings, program, argv, commands):
     train(Model, runs.stored_settings(resume, Settings, meta, given), resume=resume)
 
 
-def make_parser(program, usage, description, epilog=None):
-    """Return an argparse parser that takes no abbreviations."""
-    return argparse.ArgumentParser(
-        program, usage, description, epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
-    )  # fmt: skip
-
-
 # ---- what can be done with a run -------------------------------------------------------------------------
 
 
@@ -129,8 +126,10 @@ def make_parser(program, usage, description, epilog=None):
 class SampleOptions:
     n: int = option(64, "how many samples; examples with labels or codes draw whole rows", minimum=1, maximum=100_000)
     seed: int = option(0, "the latent vectors follow from it", minimum=0)
+    separate: bool = option(False, "write each sample as a picture of its own, 000000.png and so on, into a folder")
+    scale: int = option(1, "times that each pixel is drawn, in both directions", minimum=1, maximum=64)
     device: str = option("auto", "where to compute", choices=("auto", "cpu", "gpu"))
-    out: str = option("", "picture to write (default: RUN/grid.png)")
+    out: str = option("", "picture to write (default: RUN/grid.png), or the folder (default: RUN/separate)")
 
 
 @dataclass
@@ -138,6 +137,7 @@ class InterpolateOptions:
     n: int = option(8, "how many walks; each is a row", minimum=1, maximum=10_000)
     steps: int = option(10, "samples in a walk, its two ends included", minimum=2, maximum=10_000)
     seed: int = option(0, "the ends of the walks follow from it", minimum=0)
+    scale: int = option(1, "times that each pixel is drawn, in both directions", minimum=1, maximum=64)
     device: str = option("auto", "where to compute", choices=("auto", "cpu", "gpu"))
     out: str = option("", "picture to write (default: RUN/walk.png)")
 
@@ -156,12 +156,23 @@ class PlotOptions:
 
 
 def sample(Model, Settings, program, argv):
-    """Draw a grid of samples of a trained model."""
+    """Draw a grid of samples of a trained model, or each as a picture of its own."""
     run, options = parse_run(program, "sample", sample.__doc__, SampleOptions, argv)
     out = output(options, run, "grid.png")
     model = load(Model, Settings, run, options)
-    z = model.latent(options.n, np.random.default_rng(options.seed))
-    write(model.picture(xp.to_device(z)), out)
+    draw_samples(model, options, out, model.latent)
+
+
+def draw_samples(model, options, out, latent):
+    """Draw samples as `SampleOptions` say; latent(n, rng) returns their latent vectors."""
+    rng = np.random.default_rng(options.seed)
+    if options.separate:
+        drawing.write_separately(model, options.n, options.scale, out, lambda n: latent(n, rng))
+        say(f"wrote {options.n:,} pictures to {out}")
+        return
+    drawing.check(model, options.n, model.layout(options.n), options.scale, out, "--n")
+    z = xp.to_device(latent(options.n, rng))
+    write(drawing.enlarge(model.picture(z), options.scale), out)
 
 
 def interpolate(Model, Settings, program, argv):
@@ -169,12 +180,14 @@ def interpolate(Model, Settings, program, argv):
     run, options = parse_run(program, "interpolate", interpolate.__doc__, InterpolateOptions, argv)
     out = output(options, run, "walk.png")
     model = load(Model, Settings, run, options)
+    layout = options.n, options.steps
+    drawing.check(model, options.n * options.steps, layout, options.scale, out, "--n or --steps")
     rng = np.random.default_rng(options.seed)
     starts, ends = model.latent(options.n, rng), model.latent(options.n, rng)
     times = np.linspace(0, 1, options.steps)
     walks = np.stack([great_circle(starts, ends, float(t)) for t in times], axis=1)  # (n, steps, latent)
     z = xp.to_device(walks.reshape(-1, *starts.shape[1:]))
-    write(model.walk(z, options.steps), out)
+    write(drawing.enlarge(model.walk(z, options.steps), options.scale), out)
 
 
 def evaluate(Model, Settings, program, argv):
@@ -190,19 +203,17 @@ def evaluate(Model, Settings, program, argv):
     out = options.out or run / "metrics.json"
     evaluation.write(table, facts, out)
     print(evaluation.text(table))
-    print(f"{against.n:,} samples, {facts['seconds']:.0f} seconds; wrote {out}")
+    say(f"{against.n:,} samples, {facts['seconds']:.0f} seconds; wrote {out}")
 
 
 def plot(Model, Settings, program, argv):
     """Draw the losses of a run, also while it grows."""
     run, options = parse_run(program, "plot", plot.__doc__, PlotOptions, argv)
     out = output(options, run, "losses.png")
-    if out.suffix.lower() != ".png":
-        raise UserError(f"{out}: losses are drawn as PNG, so that --out must end with .png.")
     if not run.is_dir():
         raise UserError(f"There is no run directory {run}.")
     plots.losses(run / "log.jsonl", out)
-    print(f"wrote {out}")
+    say(f"wrote {out}")
 
 
 # ---- helpers ---------------------------------------------------------------------------------------------
@@ -210,17 +221,22 @@ def plot(Model, Settings, program, argv):
 
 def parse_run(program, command, description, Options, argv):
     """Return (run directory, options) of a command."""
-    parser = make_parser(f"{program} {command}", "%(prog)s RUN [options]", description)
-    parser.add_argument("run", metavar="RUN", help="run directory, such as runs/gan")
+    parser = Parser(f"{program} {command}", "%(prog)s RUN [options]", description)
+    parser.add_argument("run", metavar="RUN", type=os.path.expanduser, help="run directory, such as runs/gan")
     add_options(parser, Options)
     given = vars(parser.parse_args(argv))
-    if given.get("out") and not Path(given["out"]).parent.is_dir():
-        raise UserError(f"--out {given['out']}: there is no folder {Path(given['out']).parent}.")
-    return Path(given.pop("run")), Options(**given)
+    run, options = Path(given.pop("run")), Options(**given)
+    if options.out and not Path(options.out).parent.is_dir():
+        raise UserError(f"--out {options.out}: there is no folder {Path(options.out).parent}.")
+    if Path(options.out).suffix in (".npz", ".jsonl") or Path(options.out).name == "settings.json":
+        raise UserError(f"--out {options.out}: this may be a training's own file; choose another name.")
+    return run, options
 
 
 def output(options, run, name):
-    """Return where to write a picture, once its ending is known to be fine: drawing may take a while."""
+    """Return where to write a picture, or a folder of them, once that is known to be fine: drawing may take a while."""
+    if getattr(options, "separate", False):
+        return drawing.new_folder(options.out or run / "separate")
     out = Path(options.out or run / name)
     plots.file_format(out)
     return out
@@ -235,10 +251,10 @@ def load(Model, Settings, run, options):
 def write(picture, out):
     """Write a picture and say so."""
     plots.save(picture, out)
-    print(f"wrote {out}")
+    say(f"wrote {out}")
 
 
 def write_numbers(numbers, out):
     """Write {name: number} as JSON and say so."""
     write_json(out, numbers)
-    print(f"wrote {out}")
+    say(f"wrote {out}")

@@ -31,7 +31,7 @@ def replay(model, batches, start, stop):
                 step += 1
                 for name, loss in model.step(batches).items():
                     demand_finite(xp.asarray(loss), f"the loss {name}, in a step whose layers are finite")
-                name = first_not_finite(model.state())
+                name = first_not_finite(model.state(), model.as_built)
                 if name:
                     raise NotFinite(f"{name}, after a step whose layers and optimizers are finite")
     except NotFinite as error:
@@ -45,10 +45,11 @@ def watching(model):
     layers = [(f"{path} {layer!r}", layer) for path, layer in walk.find(vars(model), Layer)]
     optimizers = list(walk.find(vars(model), Optimizer))
     # A Param is named after the innermost layer that has it, which comes after those around it.
+    fine = not_nan if model.as_built and model.as_built.infinite else all_finite
     names = {id(param): f"{name}, its {key}" for name, layer in layers for key, param in layer.named_params().items()}
     try:
         for name, layer in layers:
-            watch_layer(name, layer)
+            watch_layer(name, layer, fine)
         for name, optimizer in optimizers:
             watch_optimizer(name, optimizer, names)
         yield
@@ -60,20 +61,21 @@ def watching(model):
             vars(optimizer).pop("step", None)
 
 
-def watch_layer(name, layer):
-    """Wrap the methods of one layer."""
+def watch_layer(name, layer, fine):
+    """Wrap the methods of one layer; fine: what arrays on the way up must be, which a mask of -inf may go through."""
 
     def watch(method, inputs, outputs=None):
         original = getattr(layer, method)
         position = 0 if method == "forward" else -1  # of x; of dy or ddx, which come after a tape
+        wanted = fine if method == "forward" else all_finite
 
         def watched(*arguments, **keywords):
-            demand_finite(arguments[position], f"{inputs} {name} in {method}")
+            demand_finite(arguments[position], f"{inputs} {name} in {method}", wanted)
             result = original(*arguments, **keywords)
             if outputs:
                 # Of a tape, and of what `pull` keeps, the numbers are those that were looked at.
                 result_alone = result[0] if method in ("forward", "pull") else result
-                demand_finite(result_alone, f"{outputs} {name} in {method}")
+                demand_finite(result_alone, f"{outputs} {name} in {method}", wanted)
             if method in ("accumulate", "backward", "double_backward"):
                 for key, param in layer.named_params().items():
                     demand_finite(param.grad, f"the gradient of {key} of {name} in {method}")
@@ -105,10 +107,20 @@ def watch_optimizer(name, optimizer, names):
     optimizer.step = watched
 
 
-def demand_finite(value, where):
+def all_finite(array):
+    """Whether no number of an array is a NaN or an infinity."""
+    return bool(xp.isfinite(array).all())
+
+
+def not_nan(array):
+    """Whether no number of an array is a NaN."""
+    return not bool(xp.isnan(array).any())
+
+
+def demand_finite(value, where, fine=all_finite):
     """Raise NotFinite if an array, or one in a list or tuple, holds a number that is not finite."""
     if isinstance(value, list | tuple):
         for part in value:
-            demand_finite(part, where)
-    elif isinstance(value, xp.ndarray) and value.dtype.kind in "fc" and not bool(xp.isfinite(value).all()):
+            demand_finite(part, where, fine)
+    elif isinstance(value, xp.ndarray) and value.dtype.kind in "fc" and not fine(value):
         raise NotFinite(where)

@@ -116,8 +116,9 @@ class ImageEvaluation(Evaluation):
     def __init__(self, model, n, path=""):
         settings = model.settings
         options = {"data_dir": settings.data_dir or None, "size": model.shape[0], "channels": model.shape[-1]}
-        test = data.load_images(settings.data, seed=settings.seed, split="test", **options).images
-        self.classifier = classifier.load(settings.data, path or None)  # second: folders have no test images either
+        options |= {"seed": settings.seed, "split": "test", "hold_out": settings.hold_out}
+        test = data.load_images(settings.data, **options).images
+        self.classifier = classifier.load(settings.data, path or None)  # second: it may be slow to make
         self.facts = {"classifier": self.classifier.name, "hash": self.classifier.hash,
                       "accuracy on test images": self.classifier.accuracy_on_test}  # fmt: skip
         super().__init__(model, n, load(model, settings), test)

@@ -7,7 +7,7 @@ import numpy as np
 from scratchgan import data, plots, xp
 from scratchgan.metrics import classifier
 from scratchgan.training.command import load, parse_run, write_numbers
-from scratchgan.training.model import Model
+from scratchgan.training.model import Model, in_pieces
 from scratchgan.training.settings import option
 
 
@@ -20,7 +20,8 @@ class LabelledModel(Model):
 
     @staticmethod
     def load_data(settings):
-        pictures = data.load_images(settings.data, data_dir=settings.data_dir or None, seed=settings.seed)
+        options = {"data_dir": settings.data_dir or None, "hold_out": settings.hold_out}
+        pictures = data.load_images(settings.data, seed=settings.seed, **options)
         data.check_labels(pictures.labels, settings.classes)
         return pictures.images, pictures.labels
 
@@ -34,12 +35,17 @@ class LabelledModel(Model):
     def images(self, z, labels=None):
         """Return the samples G(z, labels) as images: uint8 (N, H, W, C), on the host."""
         labels = xp.arange(len(z)) % self.settings.classes if labels is None else labels
-        parts = [xp.to_host(self.sample(z[i : i + 256], labels[i : i + 256])) for i in range(0, len(z), 256)]
-        return data.to_bytes(np.concatenate(parts))
+        return in_pieces(lambda some: self.sample(z[some], labels[some]), len(z))
+
+    def separate(self, z, first):
+        return self.images(z, xp.arange(first, first + len(z)) % self.settings.classes)
+
+    def layout(self, n):
+        return self.settings.classes, max(1, n // self.settings.classes)
 
     def picture(self, z):
         """Return a grid with a row for each class; the first len(z) // K latent vectors are the columns."""
-        classes, columns = self.settings.classes, max(1, len(z) // self.settings.classes)
+        classes, columns = self.layout(len(z))
         labels = np.repeat(np.arange(classes), columns)  # 0, 0, ..., 1, 1, ...
         return plots.grid(self.images(xp.tile(z[:columns], (classes, 1)), xp.to_device(labels)), columns)
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import math
 import os
 import time
@@ -13,16 +14,18 @@ from scratchgan.data import Batches
 from scratchgan.fast import memory, threads
 from scratchgan.layers import Layer
 from scratchgan.layers.conv import Convolving
-from scratchgan.support.errors import CheckpointError, TrainingError
-from scratchgan.support.files import replacing
-from scratchgan.training import checkpoint, diagnose, evaluate
+from scratchgan.support.costs import afford, in_words
+from scratchgan.support.errors import CheckpointError, TrainingError, UserError
+from scratchgan.support.rng import Metered
+from scratchgan.training import checkpoint, diagnose, evaluate, verdict
 from scratchgan.training import run as runs
 from scratchgan.training import state as states
-from scratchgan.training.progress import Progress, Stop, Stopped
+from scratchgan.training.progress import Progress, Stop, Stopped, as_line, demand_losses, demand_numbers, say, to_number
 
 MODEL, PICTURES, BATCHES = 0, 1, 2  # streams of random numbers that follow from one seed
 DEVICE_DATA = 2**30  # bytes of an array of real samples that may lie on the GPU: MNIST has 47 MB
 EVALUATED = 2000  # samples that --evaluate-every looks at
+FIRST_PICTURE = 64  # a step; the next early ones are at 128, 256, ..., as long as --sample-every is farther
 
 
 def generator(seed, stream):
@@ -36,22 +39,29 @@ def train(Model, settings, *, resume=None):
     Model: a subclass of `training.Model`; settings: a `Settings`. resume: a run directory to go on with, from its
     checkpoint: then `settings.out` does not count. Going on is exact: N steps, a stop and M steps give, on the CPU,
     bit for bit what N + M steps give. Raises UserError (and what it is subclassed to) for what a user can put
-    right, TrainingError where a NaN appears, and `Stopped`, a KeyboardInterrupt, after a Ctrl-C or SIGTERM.
+    right, TrainingError where a NaN appears, and `Stopped`, a KeyboardInterrupt, after a Ctrl-C, SIGTERM or SIGHUP.
     """
     if settings.tf32:
         os.environ["CUPY_TF32"] = "1"  # which CuPy reads once, at its first product
-    print(xp.use(settings.device), flush=True)
+    say(xp.use(settings.device))
+    settings = with_threads(settings)
     memory.keep()
     run = runs.open_run(resume) if resume else runs.new_run(settings.out, runs.script(Model).stem)
-    with contextlib.closing(run), computing_as(settings):
+    with contextlib.closing(run), fast.plain() if settings.plain else contextlib.nullcontext():
         stored = runs.read_checkpoint(run.path, Model) if resume else None
+        run.demand_files(stored[1]["step"] if stored else 0)
         if stored and stored[1]["step"] >= settings.steps:
             return already_trained(Model, settings, run, *stored)
         arrays = Model.load_data(settings)
         arrays = arrays if isinstance(arrays, tuple) else (arrays,)
         arrays = [on_device(array) for array in arrays]
         batches = Batches(*arrays, batch_size=settings.batch_size, rng=generator(settings.seed, BATCHES))
-        model = build(Model, settings, arrays[0].shape[1:])
+        shape = arrays[0].shape[1:]
+        if stored and stored[1]["shape"] != shape:
+            there = stored[1]["shape"]
+            raise CheckpointError(f"{run.path} was trained on samples of shape {there}, the data has {shape}.")
+        model = build(Model, settings, shape, stored and stored[0])
+        demand_memory(model, settings.batch_size)
         describe(model, arrays, run)
         loop = Loop(model, batches, settings, run)
         if stored:
@@ -60,18 +70,61 @@ def train(Model, settings, *, resume=None):
     return model
 
 
-def computing_as(settings):
-    """Return a `with` block in which, with --plain, all is computed by the code that is read; else as before."""
-    return fast.plain() if settings.plain else contextlib.nullcontext()
+def with_threads(settings):
+    """Return settings that tell how many threads compute: sums depend on it, and a resumed run shall be exact."""
+    processors = threads.processors()
+    count = min(settings.threads, processors) or threads.idle()
+    if count < settings.threads:
+        say(f"this machine has {processors} processors for us: computing with --threads {count}")
+    elif count < processors and not settings.threads:
+        say(f"the machine is busy: computing with --threads {count}, which is faster then than all {processors}")
+    return dataclasses.replace(settings, threads=count)
 
 
-def build(Model, settings, shape):
-    """Return a new model for samples of this shape, once a CPU's processors are given to what it computes most."""
-    model = Model(settings, shape, generator(settings.seed, MODEL))
+def build(Model, settings, shape, stored=None):
+    """Return a new model for samples of this shape, once a CPU's processors are given to what it computes most.
+
+    stored: the arrays of the checkpoint, if any, that it shall take over.
+    """
+    model = new_model(Model, settings, shape, stored)
     convolutional = any(True for _ in walk.find(vars(model), Convolving))
     # A GPU takes a batch as one block, and the plain code knows no blocks: there, BLAS has the processors.
     threads.use(settings.threads, blas=xp.on_gpu() or settings.plain or not convolutional)
     return model
+
+
+def new_model(Model, settings, shape, stored=None):
+    """Return a new model, whose weights are drawn if this machine, and the arrays of its checkpoint, can hold them."""
+    rng = Metered(generator(settings.seed, MODEL).bit_generator, functools.partial(demand_weights, stored))
+    try:
+        model = Model(settings, shape, rng)
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        if stored is None:
+            raise
+        raise CheckpointError(f"No model for samples of shape {shape} can have these settings: {error}") from error
+    rng.demand = None
+    model.remember_as_built()
+    return model
+
+
+def demand_weights(stored, size):
+    """Raise UserError if so many bytes of weights are too many, also beside the arrays of a checkpoint."""
+    held = sum(array.nbytes for array in stored.values()) if stored is not None else math.inf
+    if size > 4 * held + 10**7:  # weights may be drawn as float64, and some of them may not be kept
+        raise CheckpointError(
+            f"The checkpoint cannot be one of this model: it holds {in_words(held)}, and a model of its settings, for "
+            f"its samples, has more than {in_words(size)}."
+        )
+    copies = 1 if xp.on_gpu() else 4  # with a gradient, and what Adam remembers
+    afford(copies * size, "The weights of this network, with their optimizer,", "choose smaller networks")
+
+
+def demand_memory(model, batch_size):
+    """Raise UserError if a batch is certain not to fit in the memory: it, and what goes through each layer."""
+    params = [param for _, network in networks(model) for param in network.params() if param.value.ndim > 1]
+    numbers = math.prod(model.shape) + sum(sum(param.value.shape[-2:]) for param in params)
+    if not xp.on_gpu():
+        afford(4 * batch_size * numbers, f"A batch of {batch_size:,} samples", "lower --batch-size")
 
 
 def on_device(array):
@@ -84,10 +137,10 @@ def on_device(array):
 
 def describe(model, arrays, run):
     """Print what is about to be trained, and where."""
-    print(f"data {model.settings.data}: {len(arrays[0]):,} samples of shape {model.shape}")
+    say(f"data {model.settings.data}: {len(arrays[0]):,} samples of shape {model.shape}")
     for name, network in networks(model):
-        print(f"{name}: {sum(param.value.size for param in network.params()):,} parameters")
-    print(f"run directory: {run.path}", flush=True)
+        say(f"{name}: {sum(param.value.size for param in network.params()):,} parameters")
+    say(f"run directory: {run.path}")
 
 
 def networks(model):
@@ -101,23 +154,32 @@ def networks(model):
 
 def already_trained(Model, settings, run, arrays, meta):
     """Say so; draw the closing pictures if the run was stopped before it could; return the model."""
-    print(f"{run.path} has reached step {meta['step']:,} already: nothing to do; --steps {2 * meta['step']} goes on.")
-    drawn = run.animation.stat().st_mtime if run.animation.exists() else 0
-    if drawn < run.checkpoint.stat().st_mtime:
-        closing_pictures(run)
-    model = build(Model, settings, meta["shape"])
+    say(f"{run.path} has reached step {meta['step']:,} already: nothing to do; --steps {2 * meta['step']} goes on.")
+    model = build(Model, settings, meta["shape"], arrays)
     runs.load_into(run.path, model, arrays, "model/")
-    model.finish()
+    finish(run, model)
     return model
 
 
+def finish(run, model):
+    """Do what a run ends with; a picture that cannot be drawn is told when all else is done."""
+    try:
+        closing_pictures(run)
+    except UserError:
+        model.finish()
+        raise
+    model.finish()
+
+
 def closing_pictures(run):
-    """Draw what belongs to a run that has ended: its last samples, its losses, and its samples as an animation."""
+    """Draw those that are not newer than the checkpoint: the losses, an animation of the samples, the last samples."""
     frames = list(run.frames().values())
-    plots.losses(run.log, run.losses)
-    plots.animation(frames, run.animation)
-    with replacing(run.last_samples) as file:
-        file.write(frames[-1].read_bytes())
+    if run.outdated(run.losses):
+        plots.losses(run.log, run.losses)
+    if run.outdated(run.animation):
+        plots.animation(frames, run.animation)
+    if run.outdated(run.last_samples):
+        run.show(frames[-1])
 
 
 def load_model(Model, Settings, run):
@@ -127,7 +189,7 @@ def load_model(Model, Settings, run):
     """
     arrays, meta = runs.read_checkpoint(run, Model)
     settings = runs.stored_settings(run, Settings, meta, {})
-    model = Model(settings, meta["shape"], generator(settings.seed, MODEL))
+    model = new_model(Model, settings, meta["shape"], arrays)
     runs.load_into(run, model, arrays, "model/")
     return model
 
@@ -141,23 +203,21 @@ class Loop:
         self.seconds = 0.0  # of all processes that worked on this run
         self.good = None  # (step, arrays) of when all numbers were last known to be finite
         self.good_until = 0.0  # before that second, no new one is taken without need
+        self.losses_until = 0.0  # before that second, losses.png is not renewed
         self.evaluation = evaluate.prepare(model, EVALUATED) if settings.evaluate_every else None
 
     def resume(self, arrays, meta):
         """Go on from a checkpoint; raise CheckpointError, and change nothing on the disk, if it does not fit."""
-        if self.model.shape != meta["shape"]:
-            raise CheckpointError(
-                f"{self.run.path} was trained on samples of shape {meta['shape']}, the data has {self.model.shape}."
-            )
         self.load(arrays)
         self.step, self.seconds = meta["step"], meta["seconds"]
         self.run.forget_after(self.step)
-        print(f"going on from step {self.step:,}", flush=True)
+        say(f"going on from step {self.step:,}")
 
     def run_all(self):
         """Take all steps that are left, and draw the closing pictures."""
         self.progress = Progress(self.step, self.settings.steps, self.settings.batch_size)
         self.started = time.perf_counter() - self.seconds
+        first = self.step + 1
         try:
             with Stop() as stop:
                 self.begin()
@@ -165,27 +225,39 @@ class Loop:
                     losses = self.model.step(self.batches)
                     self.step += 1
                     self.progress.advance()
-                    self.look(losses, stop.number is not None)
-                    if stop.number is not None:
+                    if self.step == first:
+                        demand_losses(losses)
+                    stopping = stop.number is not None  # a signal that comes while we look is for the next step
+                    self.look(losses, stopping)
+                    if stopping:
+                        self.judge()
                         raise Stopped(stop.number, self.run, self.step)
-            closing_pictures(self.run)
-            self.model.finish()
+            finish(self.run, self.model)
+            self.judge()
         finally:
             self.progress.close()
-        print(f"done: {self.run.path} holds the samples, the losses and the checkpoint")
+        self.progress.say(f"done: {self.run.path} holds the samples, the losses and the checkpoint")
+
+    def judge(self):
+        """Say so if the training looks as if it had failed, though all its numbers are finite."""
+        untrained = functools.partial(new_model, type(self.model), self.settings, self.model.shape)
+        with contextlib.suppress(Exception):  # a remark is no reason to fail: a model may draw otherwise than others
+            looks = verdict.look(self.model, untrained, self.batches, list(plots.read_log(self.run.log)))
+            if looks:
+                self.progress.say(looks)
 
     def begin(self):
         """Write what a run starts with: at once a checkpoint, so that it can be resumed whatever comes."""
         self.save()
         self.run.begin(self.settings)
         if self.evaluation:
-            self.progress.say(f"floor of the evaluations: {in_words(self.evaluation.floor())}")
+            self.progress.say(f"floor of the evaluations: {as_line(self.evaluation.floor())}")
         if self.step == 0:
-            self.log({}, self.sample())
+            self.log({}, self.sample(), True)
 
     def look(self, losses, stopping):
         """After a step, do what is due: log, picture, checkpoint. Otherwise, do not wait for the device."""
-        sample = self.due(self.settings.sample_every)
+        sample = self.due(self.settings.sample_every) or self.early()
         save = self.due(self.settings.checkpoint_every) or stopping
         measure = self.evaluation is not None and self.due(self.settings.evaluate_every)
         log = self.due(self.settings.log_every)
@@ -194,7 +266,9 @@ class Loop:
         losses = self.fetch(losses)
         if sample or measure or log:
             report = self.sample() if sample else {}
-            self.log(losses, report | (self.evaluation.follow(self.model) if measure else {}))
+            self.log(losses, report | (self.evaluation.follow(self.model) if measure else {}), sample)
+        if sample and losses and self.now() > self.losses_until and self.step < self.settings.steps:
+            self.draw_losses()
         if save:
             self.save()
         elif self.now() > self.good_until:
@@ -202,6 +276,11 @@ class Loop:
 
     def due(self, every):
         return self.step % every == 0 or self.step == self.settings.steps
+
+    def early(self):
+        """Whether a picture is due before the first regular one: whoever waits for it sees how it begins."""
+        power_of_two = self.step & (self.step - 1) == 0
+        return FIRST_PICTURE <= self.step < self.settings.sample_every and power_of_two
 
     def now(self):
         return time.perf_counter() - self.started
@@ -216,15 +295,19 @@ class Loop:
                 self.fail(f"the loss {name}")
         return losses
 
-    def log(self, losses, report):
-        """Write a line of the log, and show the numbers."""
+    def log(self, losses, report, sample):
+        """Write a line of the log, with what it takes to draw the losses if samples are drawn; show the numbers."""
         record = {"step": self.step, "seconds": round(self.now(), 3), **losses}
+        equilibrium = self.model.equilibrium() if sample else {}
+        if equilibrium:
+            record["equilibrium"] = equilibrium
         if report:
+            demand_numbers(report, "the report")
             report = {name: to_number(value) for name, value in report.items()}
-            self.progress.say(f"step {self.step:,}: {in_words(report)}")
+            self.progress.say(f"step {self.step:,}: {as_line(report)}")
             # JSON knows no NaN and no infinity
             record["report"] = {name: value if math.isfinite(value) else None for name, value in report.items()}
-        if losses or report:
+        if losses or report or equilibrium:
             self.run.write_log(record)
         if losses:
             self.progress.show(self.step, losses)
@@ -234,7 +317,15 @@ class Loop:
         with states.generators_kept(self.model):  # looking at a model must not change what it does next
             z = self.model.latent(64, generator(self.settings.seed, PICTURES))
             plots.save(self.model.picture(xp.to_device(z)), self.run.frame(self.step))
+            self.run.show(self.run.frame(self.step))
             return self.model.report()
+
+    def draw_losses(self):
+        """Renew the picture of the losses, so seldom that it takes 1 % of the time."""
+        plots.load()  # which takes longer, and is due at the end at any rate
+        start = self.now()
+        plots.losses(self.run.log, self.run.losses)
+        self.losses_until = self.now() + 100 * (self.now() - start)
 
     def save(self):
         """Write a checkpoint, unless a number in it is not finite: then raise TrainingError."""
@@ -252,14 +343,11 @@ class Loop:
         """Copy the state to the host, for a checkpoint or a replay; raise TrainingError if it is not finite."""
         start = self.now()
         state = self.model.state()
-        bad = states.first_not_finite(state)
+        bad = states.first_not_finite(state, self.model.as_built)
         if bad:
             self.fail(bad)
         arrays = {f"model/{name}": array for name, array in state.items()}
         arrays |= {f"batches/{name}": array for name, array in self.batches.state().items()}
-        if self.good and self.good[1].keys() != arrays.keys():
-            late = sorted(self.good[1].keys() ^ arrays.keys())
-            raise TypeError(f"{late[0]} came or went during training: set it in __init__, or no run can be resumed")
         self.good = self.step, arrays
         self.good_until = self.now() + 50 * (self.now() - start)  # so that this takes 2 % of the time at most
         return arrays
@@ -282,13 +370,3 @@ class Loop:
             f"Not finite at step {step:,}: {where}. Try a lower --lr (it is {self.settings.lr}). "
             f"The last checkpoint is whole: --resume {self.run.path} --lr {self.settings.lr / 2:g} goes on from it."
         )
-
-
-def in_words(report):
-    """Return the numbers of a report as one line."""
-    return ", ".join(f"{name} {value:.4g}" for name, value in report.items())
-
-
-def to_number(value):
-    """Return a number of a report, which may be NumPy's or a 0-d array, as Python's."""
-    return value.item() if hasattr(value, "item") else value

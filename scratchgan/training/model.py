@@ -1,11 +1,18 @@
 """Model: what the training loop asks of a GAN."""
 
 import functools
+import math
 
 import numpy as np
 
-from scratchgan import data, plots, xp
+from scratchgan import data, plots, walk, xp
+from scratchgan.support.errors import UserError
+from scratchgan.training import changes
 from scratchgan.training import state as states
+from scratchgan.training.progress import say
+
+APART = ("settings", "shape", "device_rng", "as_built")  # attributes that are no part of the state
+CHANGES = "what has changed"  # beside the names of attributes, which have no spaces
 
 
 class Model:
@@ -22,6 +29,7 @@ class Model:
     """
 
     device_rng = None  # the generator of --device-noise
+    as_built = None  # a `changes.Description` of what __init__ made, once `remember_as_built` was called
 
     def __init__(self, settings, shape, rng):
         self.settings, self.shape, self.rng = settings, tuple(shape), rng
@@ -45,8 +53,8 @@ class Model:
     @staticmethod
     def load_data(settings):
         """Return the real samples, an array or a tuple of arrays: uint8 pictures (N, H, W, C) unless replaced."""
-        data_dir = settings.data_dir or None
-        return data.load_images(settings.data, data_dir=data_dir, seed=settings.seed).images
+        options = {"data_dir": settings.data_dir or None, "hold_out": settings.hold_out}
+        return data.load_images(settings.data, seed=settings.seed, **options).images
 
     def latent(self, n, rng):
         """Return n latent vectors z, standard normal: float32 (n, settings.latent), where rng draws: on the host."""
@@ -56,12 +64,21 @@ class Model:
         """Return one uint8 picture (H, W_, C) of the samples G(z): a near-square grid of images unless replaced."""
         return plots.grid(self.images(z))
 
+    def layout(self, n):
+        """Return (rows, columns) of the picture of n samples, by which its cost is known before it is drawn."""
+        columns = math.ceil(math.sqrt(n))
+        return math.ceil(n / columns), columns
+
     def walk(self, z, steps):
         """Return one uint8 picture of walks of so many steps, one after the other in z: images have a walk a row."""
         return plots.grid(self.images(z), columns=steps) if len(self.shape) == 3 else self.picture(z)
 
     def report(self):
         """Return {name: number}: what to print and log at every picture of samples and at the end."""
+        return {}
+
+    def equilibrium(self):
+        """Return {loss: value} of what losses are where G draws as the data are, and D can tell nothing; if known."""
         return {}
 
     def mixture(self):
@@ -87,8 +104,11 @@ class Model:
 
     def images(self, z):
         """Return the samples G(z) as images: uint8 (N, H, W, C), on the host; [-1, 1] becomes [0, 255]."""
-        parts = [xp.to_host(self.generate(z[i : i + 256])) for i in range(0, len(z), 256)]  # to save memory
-        return data.to_bytes(np.concatenate(parts))
+        return in_pieces(lambda some: self.generate(z[some]), len(z))
+
+    def separate(self, z, first):
+        """Return the samples of numbers first, first + 1, ... as images: labels may depend on a sample's number."""
+        return self.images(z)
 
     def infer(self, network, images):
         """Return what a network says of uint8 pictures (N, H, W, C), in inference mode, on the host."""
@@ -99,41 +119,94 @@ class Model:
         """Return labelled pictures on which this model is not trained, `Images`; None for a folder of pictures."""
         return load_held_out(self.settings.data, self.settings.data_dir, self.settings.seed)
 
+    def remember_as_built(self):
+        """Note down how this model was built: a state then tells what training has changed of it."""
+        self.as_built = self._pack()[1]
+
     def state(self):
         """Return {"attribute/name": NumPy array}: a copy of all that this model holds.
 
-        Nothing has to be registered, so that no attribute can be forgotten: what has `state` and `load_state` (layers,
-        optimizers, EMA), random number generators, arrays on host and device, numbers, text, None, and whatever
-        consists of those: lists, tuples, dictionaries, objects. Functions are passed over; settings, shape and
-        device_rng are not part of it. Raises TypeError for an attribute that cannot be looked into.
+        Nothing has to be registered: what has `state` and `load_state` (layers, optimizers, EMA), random generators,
+        arrays on host and device, numbers, text, None, and lists, tuples, dictionaries and objects of those. Functions,
+        settings, shape and device_rng are not part of it. "what has changed" is a text: which numbers of layers and
+        optimizers training has changed, and which attributes are of another structure than they were built.
+        Raises TypeError for an attribute that cannot be looked into, and for a change that could not be put back.
         """
-        arrays = {}
-        for name, value in self._attributes():
-            arrays |= states.pack(name, value)
-        return arrays
+        arrays, now = self._pack()
+        changed = changes.between(self.as_built.made if self.as_built else {}, now.made)
+        if self.as_built:
+            changes.demand_possible(changed, self.as_built, now)
+        return arrays | {CHANGES: np.array(changes.text(changed))}
 
     def load_state(self, state):
         """Go on where `state()` was taken.
 
-        Raises ValueError, and changes nothing, where a name, a shape or a dtype differs.
+        A number that this model was given otherwise when it was built stays, with a printed line about it.
+        Raises ValueError, and changes nothing, where a name, a shape or a dtype differs, or a weight is not finite.
         """
-        own = self.state()
-        problem = states.difference(own, state)
-        if problem:
-            raise ValueError(problem)
+        own, now = self._pack()
+        attributes = self._attributes()
         try:
-            self._unpack(state)
-        except Exception:  # what a name and a shape do not tell, such as a damaged random state
-            self._unpack(own)
-            raise
+            notes = self._take_over(state, self.as_built or now)
+        except Exception as error:  # damaged text can raise nearly anything
+            vars(self).update(attributes)
+            self._become(own, now.made)
+            if isinstance(error, ValueError | UserError):
+                raise
+            raise ValueError(f"the state is damaged ({error!r:.100})") from None
+        for note in notes:
+            say(note)
         self.seed_device()
 
-    def _unpack(self, state):
-        for name, value in self._attributes():
-            setattr(self, name, states.unpack(name, value, state))
+    def _take_over(self, state, built):
+        """Go on where a state was taken, of a model that was built as a Description says; return lines about it."""
+        arrays = {name: array for name, array in state.items() if name != CHANGES}
+        made, notes = changes.target(built.made, str(state.get(CHANGES, "{}")))
+        problem = states.difference(made, arrays, old=CHANGES not in state)
+        if problem:
+            raise ValueError(problem)
+        bad = states.first_not_finite(arrays, built)
+        if bad:
+            raise ValueError(f"{bad} holds a NaN or an infinity: use an older checkpoint, or another run")
+        self._become(arrays, made)
+        return notes
+
+    def _pack(self):
+        """Return the arrays of all attributes, and a `changes.Description` of what they are."""
+        arrays, description = {}, changes.Description(self)
+        for path, _ in walk.find(self._attributes(), lambda part: part is self):
+            raise TypeError(f"{path} is the model that contains it, which a checkpoint cannot hold")
+        for name, value in self._attributes().items():
+            if name == CHANGES:
+                raise TypeError(f"an attribute is called {name!r}, as an entry of each checkpoint: rename it")
+            try:
+                arrays |= states.pack(name, value, description)
+            except RecursionError:
+                raise TypeError(f"{name} contains itself, which a checkpoint cannot hold") from None
+        for path in [path for path, item in description.loose.items() if id(item) not in description.saved]:
+            arrays |= states.pack(path, description.loose[path], description)
+        return arrays, description
+
+    def _become(self, arrays, made):
+        """Take over arrays, as attributes of these descriptions, and the numbers of layers and optimizers."""
+        names = [name for name in made if "/" not in name]
+        for name in self._attributes().keys() - set(names):
+            delattr(self, name)
+        for name in names:
+            setattr(self, name, states.unpack(name, vars(self).get(name), arrays, made))
+        changes.put(present := self._pack()[1], made)
+        for path in present.loose.keys() & arrays.keys():
+            value = states.unpack(path, present.loose[path], arrays, made)
+            if value is not present.loose[path]:
+                walk.put(*present.places[path], value)
 
     def _attributes(self):
-        return [(name, value) for name, value in vars(self).items() if name not in ("settings", "shape", "device_rng")]
+        return {name: value for name, value in vars(self).items() if name not in APART}
+
+
+def in_pieces(draw, n):
+    """Return n samples as images, uint8 on the host: draw(slice) returns a few on the device, from -1 to 1."""
+    return np.concatenate([data.to_bytes(xp.to_host(draw(slice(i, i + 256)))) for i in range(0, n, 256)])
 
 
 @functools.cache

@@ -5,7 +5,9 @@ import dataclasses
 import inspect
 import itertools
 import json
+import math
 import os
+import shutil
 from pathlib import Path
 
 try:
@@ -14,10 +16,13 @@ except ImportError:  # Windows
     fcntl = None
 
 from scratchgan.plots import read_log
-from scratchgan.support.errors import CheckpointError, UserError
-from scratchgan.support.files import replacing, write_json
+from scratchgan.support.errors import CheckpointError, SettingsError, UserError
+from scratchgan.support.files import append, leftovers, mode_of, reading, replacing, write_json
+from scratchgan.support.pictures import open_picture
+from scratchgan.support.text import printable
 from scratchgan.training import checkpoint
 
+LARGEST_SAMPLE = 2**31  # numbers of a sample, and bytes of a picture of samples
 NAMES = ("settings.json", "log.jsonl", "checkpoint.npz", "samples", "samples.png", "losses.png", "training.gif")
 
 
@@ -25,7 +30,7 @@ class Run:
     """A run directory, locked for other processes until `close`. Make one with `new_run` or `open_run`."""
 
     def __init__(self, path):
-        self.path = Path(path)
+        self.path = Path(os.path.expanduser(path))
         self.settings, self.log, self.checkpoint, self.samples, self.last_samples, self.losses, self.animation = (
             self.path / name for name in NAMES
         )
@@ -40,7 +45,7 @@ class Run:
 
     def occupied(self):
         """Whether the directory holds a run, or part of one."""
-        return any((self.path / name).exists() for name in NAMES)
+        return any(os.path.lexists(self.path / name) for name in NAMES)
 
     def close(self):
         """Let other processes in; remove the directory if it was made for nothing."""
@@ -49,6 +54,20 @@ class Run:
         if self.created:
             with contextlib.suppress(OSError):  # it holds files, as a rule
                 self.path.rmdir()
+
+    def demand_files(self, step):
+        """Raise UserError unless all files can be used when they are due, which may be after days of training."""
+        if os.path.lexists(self.samples) and not self.samples.is_dir():
+            raise UserError(f"Cannot make the folder {self.samples}: something else has its name.")
+        for number, path in self.frames().items():
+            if number <= step:
+                with open_picture(path):  # what is later will be drawn anew
+                    pass
+        for path in (self.settings, self.log, self.checkpoint, self.last_samples, self.losses, self.animation):
+            mode_of(path, path)
+            folder = Path(os.path.realpath(path)).parent
+            if not os.access(folder, os.W_OK) or path == self.log and path.exists() and not os.access(path, os.W_OK):
+                raise UserError(f"Cannot write {path}: permission is missing, or the folder {folder}.")
 
     def frame(self, step):
         """Return the path of the picture of samples of a step."""
@@ -59,37 +78,41 @@ class Run:
         frames = {}
         for path in self.samples.glob("step-*.png"):
             number = path.stem.removeprefix("step-")
-            if number.isdecimal():
+            if number.isdecimal() and path == self.frame(int(number)):  # not a picture of somebody else
                 frames[int(number)] = path
         return dict(sorted(frames.items()))
 
+    def outdated(self, picture):
+        """Whether a closing picture is missing, or older than the checkpoint."""
+        return not picture.exists() or picture.stat().st_mtime_ns <= self.checkpoint.stat().st_mtime_ns
+
+    def show(self, frame):
+        """Let samples.png be this picture of samples."""
+        with reading(frame, limit=LARGEST_SAMPLE) as picture, replacing(self.last_samples) as file:
+            file.write(picture.read())
+
     def begin(self, settings):
-        """Make the folder of samples; write the settings down, for people: a resumed run reads the checkpoint's."""
-        try:
-            self.samples.mkdir(exist_ok=True)
-        except OSError as error:
-            raise UserError(f"Cannot make the folder {self.samples}: {error.strerror}.") from error
+        """Make the folder of samples; write the settings down, for people; remove what killed processes left."""
+        self.samples.mkdir(exist_ok=True)  # `demand_files` has seen that this is possible
+        for path in leftovers(self.path) + leftovers(self.samples):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()  # a folder is of `sample --separate`
         write_json(self.settings, dataclasses.asdict(settings))
 
     def write_log(self, record):
         """Add one line to the log."""
-        try:
-            with open(self.log, "a", encoding="utf-8") as file:
-                file.write(json.dumps(record) + "\n")
-        except OSError as error:
-            raise UserError(f"Cannot write {self.log}: {error.strerror}.") from error
+        append(self.log, (json.dumps(record) + "\n").encode())
 
     def forget_after(self, step):
-        """Drop what a run wrote after its checkpoint of `step`: lines of the log, pictures, half-written files."""
+        """Drop what a run wrote after its checkpoint of `step`: lines of the log, and pictures."""
         kept = step if step > 0 else -1  # what belongs to step 0 is written after its checkpoint
         if self.log.exists():
             with replacing(self.log) as file:
                 for record in read_log(self.log):
                     if record["step"] <= kept:
                         file.write((json.dumps(record) + "\n").encode())
-        late = [path for number, path in self.frames().items() if number > kept]
-        for path in [*late, *self.path.glob(".*.tmp"), *self.samples.glob(".*.tmp")]:
-            path.unlink()
+        for number, path in self.frames().items():
+            if number > kept:
+                path.unlink()
 
 
 def new_run(out, name):
@@ -124,7 +147,7 @@ def open_run(path):
 
 def find_checkpoint(path):
     """Return the path of a run's checkpoint; raise CheckpointError if there is none."""
-    path = Path(path)
+    path = Path(os.path.expanduser(path))
     file = path / "checkpoint.npz"
     if not path.exists():
         raise CheckpointError(f"There is no run directory {path}.")
@@ -168,18 +191,29 @@ def read_checkpoint(path, Model):
     """
     path = find_checkpoint(path)
     arrays, meta = checkpoint.load(path)
-    kinds = {"step": int, "seconds": float, "settings": dict, "shape": list, "model": str, "script": str}
-    for name, kind in kinds.items():
-        if not isinstance(meta.get(name), kind):
-            raise CheckpointError(f"{path} is damaged: it does not tell its {name}.")
-    if not all(type(side) is int and side > 0 for side in meta["shape"]):
-        raise CheckpointError(f"{path} is damaged: samples cannot have the shape {meta['shape']}.")
+    check_facts(path, meta)
     if meta["model"] != Model.__name__:
         raise CheckpointError(
-            f"{path} is of {meta['model']} ({meta['script']}), not of {Model.__name__} ({script(Model).name}): "
-            f"use {meta['script']}."
+            f"{path} is of {meta['model']}, not of {Model.__name__}, which {script(Model).name!r} trains: "
+            f"use the script {meta['script']!r}."
         )
     return arrays, meta | {"shape": tuple(meta["shape"])}
+
+
+def check_facts(path, meta):
+    """Raise CheckpointError unless these are facts that a training can have written."""
+    kinds = {"step": int, "seconds": float, "settings": dict, "shape": list, "model": str, "script": str}
+    for name, kind in kinds.items():
+        if type(meta.get(name)) is not kind:
+            raise CheckpointError(f"{path} is damaged: it does not tell its {name}.")
+    shape, steps = meta["shape"], meta["settings"].get("steps", meta["step"])
+    sane = len(shape) <= 8 and all(type(side) is int and side > 0 for side in shape)
+    if not sane or math.prod(shape) > LARGEST_SAMPLE:
+        raise CheckpointError(f"{path} is damaged: samples cannot have the shape {printable(shape, 60)}.")
+    if not (type(steps) is int and 0 <= meta["step"] <= steps):
+        raise CheckpointError(f"{path} is damaged: it cannot be of step {meta['step']} of {steps}.")
+    if not 0 <= meta["seconds"] < math.inf:
+        raise CheckpointError(f"{path} is damaged: training cannot have taken {meta['seconds']} seconds.")
 
 
 def stored_settings(path, Settings, meta, changes):
@@ -188,7 +222,10 @@ def stored_settings(path, Settings, meta, changes):
     unknown = sorted(meta["settings"].keys() - known)
     if unknown:
         raise CheckpointError(f"{path} has settings that are unknown here ({', '.join(unknown)}): is the script older?")
-    return Settings(**(meta["settings"] | changes))
+    try:
+        return Settings(**(meta["settings"] | changes))
+    except SettingsError as error:
+        raise CheckpointError(f"The settings in the checkpoint of {path} cannot be used: {error}") from None
 
 
 def load_into(path, part, arrays, prefix):
@@ -205,5 +242,5 @@ def script(Model):
     file = getattr(module, "__file__", None) or f"{Model.__name__.lower()}.py"  # a notebook has no file
     try:
         return Path(os.path.relpath(file))
-    except ValueError:  # on another drive of Windows
+    except (OSError, ValueError):  # the present folder was deleted, or is on another drive of Windows
         return Path(file)

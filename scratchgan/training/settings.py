@@ -35,11 +35,14 @@ class Settings:
     tf32: bool = option(False, "on a GPU, multiply with 10 bits of each number's 23: faster, and less exact")
     device_noise: bool = option(False, "on a GPU, draw noise there: faster, but other numbers than a CPU's, and no "
                                 "exact resume")  # fmt: skip
-    threads: int = option(0, "threads on a CPU, ours and BLAS's; 0: as many as there are processors", minimum=0)
+    threads: int = option(0, "threads on a CPU, ours and BLAS's; 0: as many as processors are idle at the "
+                          "start", minimum=0, maximum=1024)  # fmt: skip
     plain: bool = option(False, "compute with the plain code that is read, not with its faster twins: slow, for a "
                          "debugger")  # fmt: skip
     data: str = option("glyphs", "data set: glyphs, mnist, fashion_mnist, kmnist, or a folder of pictures")
     data_dir: str = option("", "folder with the files of MNIST and its relatives (default: where they are kept)")
+    hold_out: bool = option(False, "do not train on one in ten pictures of a folder, against which `evaluate` then "
+                            "measures")  # fmt: skip
     out: str = option("", "run directory, a new one (default: runs/NAME-OF-THE-SCRIPT, or with -2, -3, ...)")
     sample_every: int = option(500, "steps from one picture of samples to the next", minimum=1)
     checkpoint_every: int = option(500, "steps from one checkpoint to the next", minimum=1)
@@ -84,7 +87,7 @@ def check(field, kind, value):
     if kind is str:
         if not isinstance(value, str | os.PathLike):
             raise ValueError(f"must be text, not {value!r}")
-        value = os.fspath(value)
+        value = os.path.expanduser(os.fsdecode(value))  # a shell leaves the ~ of --out=~/run alone
     else:
         value = check_number(field, kind, value)
     choices = field.metadata.get("choices")
@@ -104,6 +107,8 @@ def check_number(field, kind, value):
         raise ValueError(f"must be a {'whole ' if kind is int else ''}number, not {value!r}")
     if not math.isfinite(number):
         raise ValueError(f"must be a finite number, not {value}")
+    if kind is int and abs(number) >= 2**63:
+        raise ValueError(f"must be below 2^63, not {value}")
     minimum, maximum = field.metadata.get("minimum"), field.metadata.get("maximum")
     if minimum is not None and number < minimum:
         raise ValueError(f"must be at least {minimum}, not {value}")
