@@ -92,6 +92,9 @@ class CGAN(training.LabelledModel):
         self.G_average.update()
         return loss
 
+    def equilibrium(self):
+        return {"D": 2 * np.log(2), "G": np.log(2)}  # D(x) = 1/2 everywhere
+
     def sample(self, z, labels):
         return self.G_average.net((z, labels))
 

@@ -13,6 +13,7 @@ beta1 0.5.
     python examples/dcgan.py arithmetic runs/dcgan --a 3,4,5 --b 10,11,12 --c 20,21,22   # figure 7
 """
 
+import math
 from dataclasses import dataclass
 
 from scratchgan import data, losses, training, xp
@@ -63,9 +64,9 @@ class DCGAN(training.Model):
 
     @staticmethod
     def load_data(settings):
-        data_dir = settings.data_dir or None
-        options = {"size": settings.size, "channels": settings.channels, "seed": settings.seed}
-        return data.load_images(settings.data, data_dir=data_dir, **options).images
+        options = {"data_dir": settings.data_dir or None, "hold_out": settings.hold_out}
+        options |= {"size": settings.size, "channels": settings.channels, "seed": settings.seed}
+        return data.load_images(settings.data, **options).images
 
     def step(self, batches):
         real = xp.to_device(data.to_signed(batches.next()))  # (N, H, W, C)
@@ -93,6 +94,9 @@ class DCGAN(training.Model):
         if self.G_average:
             self.G_average.update()
         return loss
+
+    def equilibrium(self):
+        return {"D": 2 * math.log(2), "G": math.log(2)}  # D(x) = 1/2 everywhere
 
     def generate(self, z):
         return self.G_average.net(z) if self.G_average else self.G(z)

@@ -27,6 +27,13 @@ LOSSES = {  # the losses of D and of G
     "wasserstein": (losses.wasserstein_discriminator, losses.wasserstein_generator),
     "hinge": (losses.hinge_discriminator, losses.hinge_generator),
 }
+EQUILIBRIA = {  # what the losses are where G draws as the data are, and D can tell nothing
+    LOSSES["minimax"]: {"D": 2 * np.log(2), "G": -np.log(2)},  # D(x) = 1/2 everywhere
+    LOSSES["nonsaturating"]: {"D": 2 * np.log(2), "G": np.log(2)},
+    LOSSES["least-squares"]: {"D": 1 / 4, "G": 1 / 8},  # D(x) = 1/2, a logit here
+    LOSSES["wasserstein"]: {"D": 0.0},  # any number may be added to the critic: G's loss tells nothing
+    LOSSES["hinge"]: {"D": 2.0},  # any D(x) from -1 to 1, the same everywhere
+}
 
 
 @dataclass
@@ -93,6 +100,9 @@ class GAN(training.Model):
         self.G.accumulate(G_tape, d_fake)  # into G
         self.opt_G.step()
         return loss
+
+    def equilibrium(self):
+        return EQUILIBRIA.get(self.objectives(), {})
 
     def generate(self, z):
         return self.G(z)

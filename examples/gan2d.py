@@ -101,6 +101,9 @@ class GAN2D(training.Model):
         d_fake, _ = self.D.pull(D_tape, d_logits)  # through D, not into D
         return loss, d_fake
 
+    def equilibrium(self):
+        return {"D": 2 * np.log(2), "G": np.log(2)}  # D(x) = 1/2 everywhere
+
     def generate(self, z):
         return self.G_average.net(z)
 

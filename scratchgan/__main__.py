@@ -5,12 +5,17 @@ import os
 import sys
 import traceback
 
+from scratchgan.support.arguments import meant
 from scratchgan.support.errors import UserError
+from scratchgan.support.text import say_last
 
 USAGE = """\
 usage: scratchgan COMMAND [options]          (or python -m scratchgan COMMAND [options])
 
 commands:
+  examples                                    list the examples: what each shows, and how long it takes
+  runs [FOLDER]                               list what was trained; with RUN ... --out FILE.png, draw its losses
+  data NAME_OR_FOLDER                         look at a data set before a training does
   doctor                                      look at this machine: what is installed, and what would not work
   gradcheck FILE.py:NAME [--like REFERENCE]   check gradients of your own, a layer's also against ours
   vectors NAME --out FILE                     write test vectors of a layer, for code in any language
@@ -21,8 +26,8 @@ gradcheck and verify exit with 0 where all agrees, 1 where something is wrong, 2
 where there is no verdict; what happened is then one line on stderr, and SCRATCHGAN_TRACEBACK=1 shows where in the code.
 The networks of this library are trained by the examples: python examples/gan.py --help
 """
+NAMES = ("examples", "runs", "data", "doctor", "gradcheck", "vectors", "verify")
 NO_VERDICT = 3
-LONGEST = 1000  # characters of a line about an error
 
 
 def main(arguments=None):
@@ -50,6 +55,18 @@ def run(command, *rest):
     if command in ("-h", "--help", "help"):
         print(USAGE, end="")
         return 0
+    if command == "examples":
+        from scratchgan.tools import catalogue
+
+        return catalogue.main(rest)
+    if command == "runs":
+        from scratchgan.tools import runs
+
+        return runs.main(rest)
+    if command == "data":
+        from scratchgan.data import command as data
+
+        return data.main(rest)
     if command == "doctor":
         from scratchgan.tools import doctor
 
@@ -58,7 +75,7 @@ def run(command, *rest):
         from scratchgan.vectors.command import COMMANDS
 
         return COMMANDS[command](rest)
-    raise UserError(f"there is no command {command!r}: doctor, gradcheck, vectors or verify (see --help).")
+    raise UserError(f"there is no command {command!r}{meant(command, NAMES)} (see --help)")
 
 
 def failed(message, status=NO_VERDICT):
@@ -66,15 +83,7 @@ def failed(message, status=NO_VERDICT):
     with contextlib.suppress(OSError):  # stderr may be closed
         if os.environ.get("SCRATCHGAN_TRACEBACK"):
             traceback.print_exc()
-        if message:
-            print(f"scratchgan: error: {' '.join(message.split())[:LONGEST]}", file=sys.stderr)
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except OSError:  # Python would try again at its exit, fail, and have another status
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-        except AttributeError:  # it was closed before Python began
-            pass
+    say_last(message and f"scratchgan: error: {message}")
     return status
 
 

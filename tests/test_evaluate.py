@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from scratchgan import data, training, xp
-from scratchgan.examples import gan, gan2d
+from scratchgan.examples import cgan, dcgan, gan, gan2d
+from scratchgan.examples.stability import adversarial_nets
 from scratchgan.metrics import classifier
 from scratchgan.metrics.parzen import log_likelihood
 from scratchgan.metrics.similarity import similarity_of_pairs
@@ -225,3 +226,81 @@ def test_a_generator_that_draws_goes_on_where_it_was():
 def test_too_few(lenet):
     with pytest.raises(UserError, match="would compare 10 samples: 20 is the least"):
         evaluate.prepare(small_gan(), 10, lenet)
+
+
+# ---- a folder of pictures ----
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """A folder of 320 pictures, no two alike."""
+    folder = tmp_path_factory.mktemp("pictures") / "photos"
+    folder.mkdir()
+    for i, picture in enumerate(data.glyphs.load(320).images[:, :, :, 0]):
+        Image.fromarray(picture).save(folder / f"{i}.png")
+    return folder
+
+
+def splits(folder):
+    """Return the training pictures and the others, as sets of bytes."""
+    loaded = (data.load_images(folder, split=split, hold_out=True).images for split in ("train", "test"))
+    return [{image.tobytes() for image in images} for images in loaded]
+
+
+def test_some_pictures_of_a_folder_are_held_out_and_not_trained_on(photos):
+    train, test = splits(photos)
+    assert not train & test and len(train) + len(test) == 320 and 20 <= len(test) <= 50
+    everything = data.load_images(photos).images
+    assert {image.tobytes() for image in everything} == train | test
+    for Model, Settings in ((gan.GAN, gan.Settings), (dcgan.DCGAN, dcgan.Settings)):
+        assert len(Model.load_data(Settings(data=str(photos), hold_out=True))) == len(train)
+        assert len(Model.load_data(Settings(data=str(photos)))) == 320
+    split = adversarial_nets.split(adversarial_nets.Settings(data=str(photos), hold_out=True))
+    assert sum(map(len, split)) == len(train)
+
+
+def test_which_ones_does_not_depend_on_names_or_on_other_pictures(photos, tmp_path):
+    before = splits(photos)
+    for number, path in enumerate(sorted(photos.iterdir())):
+        if number % 20:
+            folder = tmp_path / "others" / ("a" if number % 2 else "b")
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / f"{1000 - number}.png").write_bytes(path.read_bytes())
+    after = splits(tmp_path / "others")
+    assert after[0] < before[0] and after[1] <= before[1]
+    labelled = data.load_images(tmp_path / "others", split="test", hold_out=True)
+    assert len(labelled.labels) == len(labelled.images)
+    assert len(cgan.CGAN.load_data(cgan.Settings(data=str(tmp_path / "others"), classes=2, hold_out=True))[0]) < 300
+
+
+def test_a_folder_that_is_too_small_is_refused_before_the_training(tmp_path):
+    Image.new("L", (4, 4)).save(tmp_path / "a.png")
+    with pytest.raises(UserError, match="--hold-out would keep [01] of 1 pictures, and 20 is the least"):
+        data.load_images(tmp_path, hold_out=True)
+
+
+def test_evaluate_of_a_folder(photos, lenet, tmp_path, monkeypatch, capsys):
+    """It needs a run that held pictures out, and a classifier that is named; a run of all pictures is refused."""
+    monkeypatch.chdir(tmp_path)
+    train = ("--data", photos, "--steps", 1, "--batch-size", 8)
+    main(gan, *train, "--hold-out", "--out", "run")
+    for arguments, message in (
+        (("evaluate", "run"), "no classifier for the folder"),
+        (("--resume", "run", "--no-hold-out", "--steps", 2), "data set of 277 samples and this one holds 320"),
+    ):
+        capsys.readouterr()
+        with pytest.raises(SystemExit, match="2"):
+            main(gan, *arguments)
+        assert message in capsys.readouterr().err
+    main(gan, "evaluate", "run", "--classifier", lenet)
+    found = json.loads((tmp_path / "run" / "metrics.json").read_text(encoding="utf-8"))
+    assert found["n"] == len(splits(photos)[1]) and found["classifier"] == "LeNet-glyphs"
+    main(gan, *train, "--out", "all")
+    with pytest.raises(SystemExit, match="2"):
+        main(gan, "evaluate", "all", "--classifier", lenet)
+    assert "no test pictures: a run with --hold-out keeps some" in capsys.readouterr().err
+    arrays, meta = checkpoint.load("run/checkpoint.npz")
+    del meta["settings"]["hold_out"]  # as of a run from before there was this option
+    checkpoint.save("run/checkpoint.npz", arrays, meta)
+    with pytest.raises(SystemExit, match="2"):
+        main(gan, "evaluate", "run", "--classifier", lenet)

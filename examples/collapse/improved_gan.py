@@ -59,6 +59,10 @@ class ImprovedGAN(pacgan.PlainGAN):
         real = xp.to_device(batches.next())  # (N, 2)
         return {"D": self.discriminator_step(real), "G": self.generator_step(real)}
 
+    def equilibrium(self):
+        other_game = self.settings.feature_matching or self.settings.real_target < 1
+        return {} if other_game else super().equilibrium()
+
     def discriminator_step(self, real):
         # D ascends t log D(x) + (1 - t) log(1 - D(x)) + log(1 - D(G(z))), t the real target
         fake, _ = self.G.forward(self.noise(len(real)))

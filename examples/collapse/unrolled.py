@@ -36,6 +36,10 @@ class UnrolledGAN(pacgan.PlainGAN):
         real = xp.to_device(batches.next())  # (N, 2)
         return {"D": self.discriminator_step(real), "G": self.generator_step(real)}
 
+    def equilibrium(self):
+        levels = super().equilibrium()
+        return levels | {"G": -levels["D"]} if self.settings.saturating else levels
+
     def generator_step(self, real):
         # G ascends log D(G(z); theta_K)
         fake, G_tape = self.G.forward(self.noise(len(real)))

@@ -45,6 +45,9 @@ class VEEGAN(pacgan.PlainGAN):
         self.opt_D = Adam(self.D.params(), settings.lr_D or settings.lr, betas=betas)
         self.opt_F = Adam(self.F.params(), settings.lr, betas=betas)
 
+    def equilibrium(self):
+        return {}  # an F that inverts G exactly need not exist
+
     def step(self, batches):
         real = xp.to_device(batches.next())  # (N, 2)
         D_loss = self.discriminator_step(real)

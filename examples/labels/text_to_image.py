@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scratchgan import data, losses, plots, training, xp
+from scratchgan import data, losses, training, xp
 from scratchgan.data import captions, glyphs
 from scratchgan.initializers import normal
 from scratchgan.layers import BatchNorm, Conv2d, ConvTranspose2d, Dense, Flatten, Reshape
@@ -135,10 +135,14 @@ def sample(Model, Settings, program, argv):
     run, options = command.parse_run(program, "sample", sample.__doc__, SampleOptions, argv)
     out = command.output(options, run, "grid.png")
     model = command.load(Model, Settings, run, options)
-    z = model.latent(options.n, np.random.default_rng(options.seed))
-    if options.caption:
-        z[:, model.settings.latent :] = captions.bags([options.caption])
-    command.write(plots.grid(model.images(xp.to_device(z))), out)
+
+    def latent(n, rng):
+        z = model.latent(n, rng)
+        if options.caption:
+            z[:, model.settings.latent :] = captions.bags([options.caption])
+        return z
+
+    command.draw_samples(model, options, out, latent)
 
 
 if __name__ == "__main__":

@@ -105,8 +105,8 @@ def decaying(lr):
 
 def split(settings):
     """Return the training images but their last sixth, and that sixth; of MNIST, 10,000."""
-    data_dir = settings.data_dir or None
-    images = data.load_images(settings.data, data_dir=data_dir, seed=settings.seed).images
+    options = {"data_dir": settings.data_dir or None, "hold_out": settings.hold_out}
+    images = data.load_images(settings.data, seed=settings.seed, **options).images
     some = len(images) - len(images) // 6
     return images[:some], images[some:]
 

@@ -12,6 +12,7 @@ too, through D.
     python examples/stability/ragan.py --loss paired         # each against one of the other kind
 """
 
+import math
 from dataclasses import dataclass
 
 from scratchgan import data, losses, training, xp
@@ -26,6 +27,11 @@ LOSSES = {  # the losses of D and of G
         losses.relativistic_average_hinge_discriminator,
         losses.relativistic_average_hinge_generator,
     ),
+}
+EQUILIBRIA = {  # of both losses: no sample is more real than another
+    "average": 2 * math.log(2),
+    "paired": math.log(2),
+    "hinge": 2.0,
 }
 
 
@@ -55,6 +61,9 @@ class RaGAN(gan.GAN):
     def objectives(self):
         # D ascends log sigmoid(C(x) - E C(G(z))) + log(1 - sigmoid(C(G(z)) - E C(x)))
         return LOSSES[self.settings.loss]
+
+    def equilibrium(self):
+        return dict.fromkeys("DG", EQUILIBRIA[self.settings.loss])
 
     def step(self, batches):
         real = xp.to_device(data.to_signed(batches.next()))  # (N, 28, 28, C)
