@@ -8,7 +8,7 @@ import re
 
 import numpy as np
 
-from scratchgan.data.glyphs import FACES, draw_factors
+from scratchgan.data.glyphs import FACES, uniform_factors
 from scratchgan.support.errors import DataError
 
 ATTRIBUTES = {
@@ -38,7 +38,7 @@ def attributes(factors):
 
 def draw(n, rng):
     """Draw the attributes of n glyphs as they occur in the data, before any is made smaller to fit."""
-    return attributes(draw_factors(n, 28, 10, rng))
+    return attributes(uniform_factors(n, 28, 10, rng))
 
 
 def mistaken(attributes, rng):

@@ -14,7 +14,7 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from scratchgan.data.checks import check_room, check_whole
+from scratchgan.data.checks import check_positive, check_room, check_whole
 from scratchgan.data.images import Images
 from scratchgan.support.errors import DataError
 
@@ -58,18 +58,41 @@ def load(n=10_000, *, size=28, characters="0123456789", seed=0):
 
     Raises DataError for n < 1, size < 8, no characters, one given twice, or one other than A-Z, a-z, 0-9.
     """
-    check_arguments(n, size, characters)
+    return redraw(draw_factors(n, size=size, characters=characters, seed=seed), size=size, characters=characters)
+
+
+def redraw(factors, *, size=28, characters="0123456789", font=None, outline=None, softness=SOFTNESS):
+    """Draw the very glyphs of these `factors`, as `load` would: in another face, as outlines, with softer edges.
+
+    font: an index into FACES, or one for each picture, in the place of `factors["font"]`. outline: the width in
+    pixels of a line along the strokes' edges, which is drawn in the place of the strokes. softness: pixels in which
+    an edge goes from black to white. Lengths are pixels of a picture of `size`; see `enlarged` for another size.
+    Where a character would cross the border, its scale and shift are made smaller: `draw_factors` can leave room
+    for this beforehand, so that two drawings lie on top of each other. Returns Images with the factors that were used.
+
+    Raises DataError as `load` does, for factors that are missing, for no font of FACES, and for lengths that are none.
+    """
+    factors = check_factors(factors, size, characters)
+    if font is not None:
+        factors["font"] = np.broadcast_to(check_fonts(font), len(factors["class"])).astype(np.int64)
+    if outline is not None:
+        check_positive("width of an outline", outline)
+    check_positive("softness of an edge", softness)
+    n = len(factors["class"])
     check_room(n, size, channels=1)
-    factors = draw_factors(n, size, len(characters), np.random.default_rng(seed))
-    fields, extents = zip(*(glyph(face, c) for face in FACES for c in characters), strict=True)
+    fonts, place = np.unique(factors["font"], return_inverse=True)
+    fields, extents = zip(*(glyph(FACES[f], c) for f in fonts for c in characters), strict=True)
     fields = np.stack(fields)  # (faces * characters, FIELD, FIELD)
-    which = factors["font"] * len(characters) + factors["class"]
-    keep_inside(factors, np.array(extents)[which], size)
+    which = place * len(characters) + factors["class"]
+    keep_inside(factors, np.array(extents)[which], size, ((outline or 0.0) + softness) / 2)
     images = np.empty((n, size, size, 1), np.uint8)
     for start in range(0, n, BLOCK):
         rows = slice(start, start + BLOCK)
         block = {name: values[rows] for name, values in factors.items()}
-        images[rows, :, :, 0] = draw(fields, which[rows], block, size)
+        distance = distances(fields, which[rows], block, size)
+        if outline is not None:
+            distance = np.abs(distance) - np.float32(outline / 2)
+        images[rows, :, :, 0] = np.rint(np.clip(0.5 - distance / np.float32(softness), 0, 1) * 255).astype(np.uint8)
     return Images(images, factors["class"].copy(), factors, tuple(characters))
 
 
@@ -86,10 +109,54 @@ def check_arguments(n, size, characters):
         raise DataError(f"Each character is one class; {' '.join(map(repr, twice))} is given more than once.")
 
 
+def check_fonts(fonts):
+    """Return indices into FACES as an array; raise DataError where one is none."""
+    fonts = np.asarray(fonts, dtype=np.float64)
+    if not np.isin(fonts, np.arange(len(FACES))).all():
+        raise DataError(f"A font is an index into FACES, from 0 to {len(FACES) - 1}, not {fonts.tolist()}.")
+    return fonts.astype(np.int64)
+
+
+def check_factors(factors, size, characters):
+    """Return a copy of factors that one can draw; raise DataError where something is missing, or of another length."""
+    names = ("class", "font", "angle", "shear", "scale", "shift_x", "shift_y", "weight")
+    missing = [name for name in names if name not in factors]
+    if missing:
+        raise DataError(f"The factors of glyphs lack {', '.join(missing)}.")
+    factors = {name: np.array(factors[name]) for name in names}
+    shapes = {values.shape for values in factors.values()}
+    if len(shapes) > 1 or len(shapes.pop()) != 1:
+        raise DataError("The factors of glyphs are arrays (n,) of one length.")
+    check_arguments(len(factors["class"]), size, characters)
+    check_fonts(factors["font"])
+    if not np.isin(factors["class"], np.arange(len(characters))).all():
+        raise DataError(f"These factors are of other characters than the {len(characters)} of {characters!r}.")
+    return factors
+
+
 # ------------------------------------------------------------------------------------------------ the factors
 
 
-def draw_factors(n, size, classes, rng):
+def draw_factors(n, *, size=28, characters="0123456789", seed=0, fonts=(), outline=0.0):
+    """Draw the factors of `n` pictures, so that no character will cross the border of its picture.
+
+    fonts: indices of other faces, outline: the width of a line, in which these glyphs will be drawn, too.
+    """
+    check_arguments(n, size, characters)
+    fonts = check_fonts(fonts)
+    factors = uniform_factors(n, size, len(characters), np.random.default_rng(seed))
+    for others in (factors["font"], *fonts):
+        keep_inside(factors, extents_of(others, factors["class"], characters), size, (outline + SOFTNESS) / 2)
+    return factors
+
+
+def enlarged(factors, times):
+    """Return the factors of the very same glyphs in pictures of so many `times` the size."""
+    lengths = ("shift_x", "shift_y", "weight")
+    return factors | {name: factors[name] * np.float32(times) for name in lengths}
+
+
+def uniform_factors(n, size, classes, rng):
     """Draw the factors of `n` pictures; row i of one table of uniform numbers belongs to picture i."""
     u = rng.random((n, 8))
 
@@ -110,6 +177,13 @@ def draw_factors(n, size, classes, rng):
     }
 
 
+def extents_of(fonts, classes, characters):
+    """Return the extents of glyphs in these faces, (n, 2): half a width and a height."""
+    fonts, place = np.unique(np.broadcast_to(fonts, len(classes)), return_inverse=True)
+    table = np.array([[glyph(FACES[f], c)[1] for c in characters] for f in fonts])  # (faces, characters, 2)
+    return table[place, classes]
+
+
 def warp(factors):
     """Return the matrices `R(angle) S(shear)`, (n, 2, 2), in picture coordinates: x right, y down."""
     angle = np.deg2rad(factors["angle"])
@@ -118,13 +192,16 @@ def warp(factors):
     return np.moveaxis(np.array(rows, np.float32), -1, 0)  # (n, 2, 2)
 
 
-def keep_inside(factors, extents, size):
-    """Make `scale` and `shift` smaller, in place, where a character would cross the border of its picture."""
+def keep_inside(factors, extents, size, edge):
+    """Make `scale` and `shift` smaller, in place, where a character would cross the border of its picture.
+
+    edge: pixels that ink reaches beyond the character's outline, moved by `weight`.
+    """
     pixel = size / 28
     half = np.abs(warp(factors)) @ extents[:, :, None].astype(np.float32) * pixel  # (n, 2, 1): at scale 1
     # What the strokes reach beyond the outline; a shear k lengthens it by its largest singular value at most.
     k = np.abs(factors["shear"]) / 2
-    reach = np.maximum(factors["weight"] + SOFTNESS / 2, 0) * (k + np.sqrt(1 + k**2))
+    reach = np.maximum(factors["weight"] + edge, 0) * (k + np.sqrt(1 + k**2))
     room = size / 2 - 0.5 - reach  # (n,): the outermost pixels have their middles half a pixel inside
     factors["scale"] = np.minimum(factors["scale"], room / half.max(axis=(1, 2)))
     for axis, name in enumerate(("shift_x", "shift_y")):
@@ -135,8 +212,11 @@ def keep_inside(factors, extents, size):
 # --------------------------------------------------------------------------------------- drawing the pictures
 
 
-def draw(fields, which, factors, size):
-    """Sample the distance fields through the inverse of each picture's map: uint8 (n, size, size)."""
+def distances(fields, which, factors, size):
+    """Return the distance of each pixel to the edge of a stroke, (n, size, size), in pixels, negative inside.
+
+    The distance fields are sampled through the inverse of each picture's map.
+    """
     pixel = np.float32(size / 28)
     scale = factors["scale"][:, None, None]
     inverse = np.linalg.inv(warp(factors)) / scale[:, :1] * (FIELD / CELL / pixel)  # pixels -> samples
@@ -147,8 +227,7 @@ def draw(fields, which, factors, size):
     middle = np.float32((FIELD - 1) / 2)
     u = a[:, 0, 0] * x + a[:, 0, 1] * y + middle  # (n, size, size): the column in the field
     v = a[:, 1, 0] * x + a[:, 1, 1] * y + middle  # the row in the field
-    distance = sample(fields, which, u, v) * scale * pixel - factors["weight"][:, None, None]
-    return np.rint(np.clip(0.5 - distance / np.float32(SOFTNESS), 0, 1) * 255).astype(np.uint8)
+    return sample(fields, which, u, v) * scale * pixel - factors["weight"][:, None, None]
 
 
 def sample(fields, which, u, v):
