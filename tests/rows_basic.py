@@ -6,6 +6,7 @@ A row draws (layer, what x is): a shape, of which x is drawn, an array, or a tup
 import numpy as np
 from hypothesis import strategies as st
 
+from scratchgan import xp
 from scratchgan.layers import (
     ELU,
     Concat,
@@ -15,6 +16,7 @@ from scratchgan.layers import (
     Flatten,
     LeakyReLU,
     LogSoftmax,
+    PReLU,
     ReLU,
     Reshape,
     Residual,
@@ -37,6 +39,13 @@ def dense(draw, rng):
 
 def pointwise(make):
     return lambda draw, rng: (make(draw), draw(shape))
+
+
+def prelu(draw, rng):
+    x_shape = draw(shape)
+    layer = PReLU(x_shape[-1])
+    layer.a.value[...] = xp.to_device(rng.standard_normal(x_shape[-1]))
+    return layer, x_shape
 
 
 def reshape(draw, rng):
@@ -115,6 +124,7 @@ SMOOTH = {
 KINKED = {
     "ReLU": pointwise(lambda draw: ReLU()),
     "LeakyReLU": pointwise(lambda draw: LeakyReLU(draw(st.sampled_from([0.0, 0.01, 0.2, 1.0])))),
+    "PReLU": prelu,
     "ELU": pointwise(lambda draw: ELU(draw(st.sampled_from([0.5, 1.0, 2.0])))),
 }
 COMPOSED = {"Embedding": embedding, "Sequential": sequential, "Residual": residual, "Concat": concat}

@@ -3,17 +3,21 @@
 from hypothesis import strategies as st
 from rows_basic import body
 
+from scratchgan import xp
 from scratchgan.initializers import normal
 from scratchgan.layers import (
     Add,
     Concat,
+    Conditional,
     Conv2d,
     ConvTranspose2d,
     Dense,
     Dot,
     Each,
     Embedding,
+    FiLM,
     Fork,
+    InstanceNorm,
     Join,
     LeakyReLU,
     Mix,
@@ -67,7 +71,9 @@ def join(draw, rng):
 
 
 def add(draw, rng):
-    return Add(), (draw(shape),) * draw(few)
+    """Parts of one shape, and vectors that are added at all positions of the first."""
+    places = draw(shape)
+    return Add(), (places, *[draw(st.sampled_from([places, (places[0], places[-1])])) for _ in range(draw(few) - 1)])
 
 
 def part(draw, rng):
@@ -165,6 +171,16 @@ def modulated_convolution(draw, rng):
     return layer, ((n, *draw(st.tuples(few, few)), channels), (n, latent))
 
 
+def adaptive_norm(draw, rng):
+    """AdaIN (Huang & Belongie 2017): channels get the mean and the deviation that a style asks for, a pair (x, s)."""
+    n, channels, latent = draw(st.integers(1, 2)), draw(few), draw(few)
+    film = FiLM(latent, channels, rng=rng)
+    for dense in (film.gain, film.shift):
+        dense.W.value[...] = xp.to_device(rng.standard_normal(dense.W.value.shape))  # they start as zeros
+    layer = Conditional(InstanceNorm(channels, eps=0.3, affine=False), film, Tanh())
+    return layer, ((n, *draw(st.tuples(few, st.integers(2, 3))), channels), (n, latent))
+
+
 SMOOTH = {
     "Join": join,
     "Add": add,
@@ -182,5 +198,6 @@ COMPOSED = {
     "self-attention": attention,
     "attention between two": cross_attention,
     "a U-Net": unet,
+    "an adaptive norm": adaptive_norm,
     "a modulated convolution": modulated_convolution,
 }

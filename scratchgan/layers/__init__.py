@@ -5,6 +5,7 @@ from scratchgan.layers.activations import (
     LeakyReLU,
     LogSoftmax,
     Maxout,
+    PReLU,
     ReLU,
     Sigmoid,
     Softmax,
@@ -13,8 +14,15 @@ from scratchgan.layers.activations import (
     Tanh,
 )
 from scratchgan.layers.base import FixedMap, Layer, LinearMap, Pointwise
-from scratchgan.layers.compose import Add, Concat, Conditional, Each, Fork, Join, Part, Residual, Sequential
-from scratchgan.layers.condition import ConditionalAffine, ConditionalBatchNorm, LabelChannels, Projection
+from scratchgan.layers.compose import Add, Concat, Each, Fork, Join, Part, Residual, Sequential
+from scratchgan.layers.condition import (
+    Conditional,
+    ConditionalAffine,
+    ConditionalBatchNorm,
+    FiLM,
+    LabelChannels,
+    Projection,
+)
 from scratchgan.layers.conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from scratchgan.layers.dense import Dense, Embedding
 from scratchgan.layers.minibatch import Closeness, MinibatchDiscrimination, MinibatchStd, Pack
@@ -31,7 +39,7 @@ __all__ = [
     # of one array
     "Dense", "Embedding",
     "Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d",
-    "ReLU", "LeakyReLU", "Tanh", "Sigmoid", "Softplus", "ELU", "Surprise",
+    "ReLU", "LeakyReLU", "PReLU", "Tanh", "Sigmoid", "Softplus", "ELU", "Surprise",
     "Softmax", "LogSoftmax", "Maxout", "Dropout", "GaussianNoise",
     "BatchNorm", "LayerNorm", "InstanceNorm", "GroupNorm", "PixelNorm",
     "Flatten", "Reshape", "Upsample", "AvgPool", "MaxPool", "GlobalAvgPool", "GlobalMaxPool",
@@ -41,5 +49,5 @@ __all__ = [
     # of layers, of tuples and of pairs
     "Sequential", "Fork", "Each", "Join", "Add", "Part", "Residual", "Concat", "Conditional",
     "Modulate", "Scores", "Mix", "Dot",
-    "LabelChannels", "Projection", "ConditionalAffine", "ConditionalBatchNorm",
+    "LabelChannels", "Projection", "ConditionalAffine", "ConditionalBatchNorm", "FiLM",
 ]  # fmt: skip

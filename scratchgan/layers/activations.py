@@ -1,8 +1,9 @@
 """Activations, with both derivatives in terms of their output y; softmax, maxout over channels."""
 
 from scratchgan import xp
-from scratchgan.layers import functions
+from scratchgan.layers import functions, sums
 from scratchgan.layers.base import Layer, Pointwise, check
+from scratchgan.param import Param
 
 
 class ReLU(Pointwise):
@@ -133,6 +134,43 @@ class Surprise(Pointwise):
 
     def second_derivative(self, y):
         return -xp.expm1(-y) * xp.exp(-y)
+
+
+class PReLU(Layer):
+    """y = x where x > 0, a[c] x elsewhere: a LeakyReLU that learns its slopes (He et al. 2015).
+
+    a, (C,), a slope for each channel of x (N, ..., C), starts as 1/4. The derivative at 0 is a.
+    """
+
+    def __init__(self, channels, slope=0.25):
+        self.channels = channels
+        self.a = Param(xp.full(channels, slope, dtype="float32"))
+
+    def __repr__(self):
+        return f"PReLU({self.channels})"
+
+    def forward(self, x, train=True):
+        a = self.a.value
+        check(self, "x", x, dtype=a.dtype)
+        check(self, "x", x, (*x.shape[:-1], self.channels))
+        return xp.where(x > 0, x, a * x), (x, xp.where(x > 0, 1, a).astype(a.dtype))
+
+    def pull(self, tape, dy):
+        x, slope = tape
+        check(self, "dy", dy, x.shape, x.dtype)
+        return slope * dy, dy
+
+    def accumulate(self, tape, dy):
+        x, _ = tape
+        check(self, "dy", dy, x.shape, x.dtype)
+        self.a.grad += sums.over_rows(dy * xp.minimum(x, 0))
+
+    def double_backward(self, tape, dy, ddx):
+        # dx = slope dy, and slope is a where x <= 0: it bends with a, not with x.
+        x, slope = tape
+        check(self, "ddx", ddx, x.shape, x.dtype)
+        self.a.grad += sums.over_rows(ddx * dy * (x <= 0))
+        return slope * ddx, None
 
 
 # ---- over the channels of each vector ------------------------------------------------------------

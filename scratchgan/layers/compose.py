@@ -1,7 +1,7 @@
 """Layers made of layers. Sequential, Fork and Each have derivatives; the others are built of these.
 
 Fork(f, g) makes a pair of x, Each(f, g) maps a pair, Join and Add make one array of it again, Part
-takes one of it. Residual, Concat, Conditional combine them. docs/protocol.md derives the three.
+takes one of it. Residual and Concat combine them. docs/protocol.md derives the three.
 """
 
 from scratchgan import xp
@@ -209,7 +209,10 @@ class Part(Layer):
 
 
 class Add(Layer):
-    """y = x_1 + x_2 + ..., for a tuple of arrays of one shape."""
+    """y = x_1 + x_2 + ..., for a tuple of arrays of one shape.
+
+    A part (N, C) beside a first one (N, ..., C) is added at all positions, as a bias is.
+    """
 
     def __repr__(self):
         return "Add()"
@@ -217,20 +220,28 @@ class Add(Layer):
     def forward(self, x, train=True):
         demand_tuple(self, x)
         check(self, "the first part of x", x[0])
+        per_sample = (len(x[0]), x[0].shape[-1])  # to be spread
         for part in x:
-            check(self, "a part of x", part, x[0].shape, x[0].dtype)
-        return sum(x[1:], start=x[0]), (len(x), x[0].shape)
+            check(self, "a part of x", part, dtype=x[0].dtype)
+            if part.shape != per_sample:
+                check(self, "a part of x", part, x[0].shape)
+        shapes = [part.shape for part in x]
+        return self.add(x, shapes), shapes
 
-    def pull(self, tape, dy):
-        count, shape = tape
-        check(self, "dy", dy, shape)
-        return (dy,) * count, None
+    def add(self, x, shapes):
+        """Return the sum of the parts, or None of none; a part that is None counts as zeros."""
+        y = None
+        for part in x:
+            y = add(y, spread(part, shapes[0]))
+        return y
 
-    def double_backward(self, tape, kept, ddx):
-        ddy = None
-        for part in ddx:
-            ddy = add(ddy, part)
-        return ddy, None
+    def pull(self, shapes, dy):
+        check(self, "dy", dy, shapes[0])
+        spread = [len(shape) < dy.ndim for shape in shapes]
+        return tuple(sums.over_positions(dy) if part else dy for part in spread), None
+
+    def double_backward(self, shapes, kept, ddx):
+        return self.add(ddx, shapes), None
 
 
 class Join(Layer):
@@ -256,14 +267,9 @@ class Join(Layer):
     def join(self, x, shapes):
         """Return the parts side by side; a part that is None is zeros of its shape."""
         dtype = next(part.dtype for part in x if part is not None)
-        columns = []
-        for part, shape in zip(x, shapes, strict=True):
-            part = xp.zeros(shape, dtype=dtype) if part is None else part
-            if part.ndim < len(shapes[0]):
-                spread = (*shapes[0][:-1], part.shape[-1])
-                part = xp.broadcast_to(sums.across(part, shapes[0]), spread)
-            columns.append(part)
-        return xp.concatenate(columns, axis=-1)
+        pairs = zip(x, shapes, strict=True)
+        whole = [xp.zeros(shape, dtype=dtype) if part is None else part for part, shape in pairs]
+        return xp.concatenate([spread(part, shapes[0]) for part in whole], axis=-1)
 
     def pull(self, shapes, dy):
         check(self, "dy", dy, (*shapes[0][:-1], sum(shape[-1] for shape in shapes)))
@@ -278,6 +284,13 @@ class Join(Layer):
         # Join is linear, and has no weights.
         asked = any(part is not None for part in ddx)
         return self.join(ddx, shapes) if asked else None, None
+
+
+def spread(part, shape):
+    """Return (N, F) at all positions of a shape (N, ..., C): (N, ..., F); all else as it is."""
+    if part is None or part.ndim == len(shape):
+        return part
+    return xp.broadcast_to(sums.across(part, shape), (*shape[:-1], part.shape[-1]))
 
 
 # ---- put together --------------------------------------------------------------------------------
@@ -324,38 +337,6 @@ class Concat(Sequential):
         return [*self.attributes(), *fork.parts(), ("join", join)]
 
 
-class Conditional(Sequential):
-    """y = f_n(... f_1(x)) for a pair (x, condition): labels, say, travel along a Sequential.
-
-    A layer that takes a pair, such as `LabelChannels`, is given what comes from below and the
-    condition; every other layer is given what comes from below. dx is a pair, too: (dx, None) for
-    labels, which are integers (N,) and have no gradient. Raises TypeError where x is no pair,
-    ValueError where the condition is not one for each sample.
-    """
-
-    takes_pair = True
-
-    def __init__(self, *layers):
-        # Each step maps (x, condition) to (f(x), condition) or (f(x, condition), condition).
-        alone = lambda layer: Each(layer, Sequential())
-        steps = [Fork(layer, Part(1)) if layer.takes_pair else alone(layer) for layer in layers]
-        super().__init__(*steps, Part(0))
-
-    def __repr__(self):
-        return f"{type(self).__name__} of {len(self.layers) - 1} layers"
-
-    def parts(self):
-        return self.attributes() + self.inside()
-
-    def inside(self):
-        """Return [(name, layer)] of the layers that it was made of."""
-        return [(str(index), step.layers[0]) for index, step in enumerate(self.layers[:-1])]
-
-    def forward(self, pair, train=True):
-        demand_pair(self, pair)
-        return super().forward(pair, train)
-
-
 # ---- what they demand ----------------------------------------------------------------------------
 
 
@@ -363,17 +344,6 @@ def demand_tuple(owner, x, count=None, wanted="a tuple"):
     """Raise TypeError unless a layer's input is a tuple, of so many parts if that is said."""
     if not isinstance(x, tuple) or (count is not None and len(x) != count):
         raise TypeError(f"{owner!r}: the input is {kind(x)}, wanted {wanted}")
-
-
-def demand_pair(owner, pair):
-    """Raise TypeError unless x is a pair, ValueError unless it holds a label for each sample."""
-    demand_tuple(owner, pair, 2, "a pair (x, labels): inside a network, a Conditional hands it on")
-    x, labels = pair
-    check(owner, "x", x)
-    if getattr(labels, "shape", ())[:1] != x.shape[:1]:
-        got = getattr(labels, "shape", kind(labels))
-        wanted = f"{x.shape[:1]}: one for each sample of x"
-        raise ValueError(f"{owner!r}: labels are {got}, wanted {wanted}")
 
 
 def demand_alike(name, branches):

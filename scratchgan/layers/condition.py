@@ -1,20 +1,53 @@
-"""How a label enters a network: as further channels, in a normalisation, in a score.
+"""How a label or a style enters a network: as channels, in a normalisation, in a score.
 
-Each layer takes a pair (x, labels), labels integers (N,), and stands at the bottom of a Sequential
-or in a Conditional. dx is (dx of x, None). `docs/labels.md` shows which family uses which.
+Each layer takes a pair, and stands at the bottom of a Sequential or in a Conditional. Labels are
+integers (N,), and have no gradient: dx is (dx of x, None). A style (N, F) has one. `docs/labels.md`
+shows which family uses which.
 """
 
 from functools import partial
 
 from scratchgan import xp
 from scratchgan.initializers import normal
-from scratchgan.layers import compose, sums
+from scratchgan.layers import sums
 from scratchgan.layers.base import Layer, check, check_labels
-from scratchgan.layers.compose import Add, Conditional, Each, Fork, Join, Part, Sequential
+from scratchgan.layers.compose import Add, Each, Fork, Join, Part, Sequential, demand_tuple, kind
 from scratchgan.layers.dense import Dense, Embedding, sum_by_class
 from scratchgan.layers.norm import BatchNorm
-from scratchgan.layers.pairs import Dot
+from scratchgan.layers.pairs import Dot, Modulate
 from scratchgan.param import Param
+
+
+class Conditional(Sequential):
+    """y = f_n(... f_1(x)) for a pair (x, condition): labels or a style travel along a Sequential.
+
+    A layer that takes a pair, such as `LabelChannels`, is given what comes from below and the
+    condition; every other layer is given what comes from below. dx is a pair, too: (dx, None) for
+    labels; for a style, its second part is the sum of what all layers say. Raises TypeError where x
+    is no pair, ValueError where the condition is not one for each sample.
+    """
+
+    takes_pair = True
+
+    def __init__(self, *layers):
+        # Each step maps (x, condition) to (f(x), condition) or (f(x, condition), condition).
+        alone = lambda layer: Each(layer, Sequential())
+        steps = [Fork(layer, Part(1)) if layer.takes_pair else alone(layer) for layer in layers]
+        super().__init__(*steps, Part(0))
+
+    def __repr__(self):
+        return f"{type(self).__name__} of {len(self.layers) - 1} layers"
+
+    def parts(self):
+        return self.attributes() + self.inside()
+
+    def inside(self):
+        """Return [(name, layer)] of the layers that it was made of."""
+        return [(str(index), step.layers[0]) for index, step in enumerate(self.layers[:-1])]
+
+    def forward(self, pair, train=True):
+        demand_pair(self, pair)
+        return super().forward(pair, train)
 
 
 class LabelChannels(Sequential):
@@ -103,6 +136,24 @@ class ConditionalAffine(Layer):
         return ddx * gain, None
 
 
+class FiLM(Sequential):
+    """y = (1 + g(s)) x + h(s), g and h Dense: a style s scales and shifts channels (Perez et al. 2018).
+
+    x: (N, ..., C); s: (N, features), which has a gradient, other than a label. g and h start as
+    zeros: the identity. After InstanceNorm(affine=False) it is AdaIN (Huang & Belongie 2017).
+    """
+
+    def __init__(self, features, channels, *, rng):
+        self.features, self.channels = features, channels
+        self.gain = Dense(features, channels, rng=rng, initialize=partial(normal, std=0.0))
+        self.shift = Dense(features, channels, rng=rng, initialize=partial(normal, std=0.0))
+        scaled = Sequential(Each(Sequential(), self.gain), Modulate())
+        super().__init__(Fork(Part(0), scaled, Sequential(Part(1), self.shift)), Add())
+
+    def __repr__(self):
+        return f"FiLM({self.features}, {self.channels})"
+
+
 class ConditionalBatchNorm(Conditional):
     """y = (1 + gamma[label]) xhat + beta[label], xhat as in BatchNorm (Dumoulin et al. 2017).
 
@@ -114,8 +165,19 @@ class ConditionalBatchNorm(Conditional):
         super().__init__(normalize, ConditionalAffine(classes, channels))
 
 
+def demand_pair(owner, pair):
+    """Raise TypeError unless x is a pair, ValueError unless it holds a label for each sample."""
+    demand_tuple(owner, pair, 2, "a pair (x, labels): inside a network, a Conditional hands it on")
+    x, labels = pair
+    check(owner, "x", x)
+    if getattr(labels, "shape", ())[:1] != x.shape[:1]:
+        got = getattr(labels, "shape", kind(labels))
+        wanted = f"{x.shape[:1]}: one for each sample of x"
+        raise ValueError(f"{owner!r}: labels are {got}, wanted {wanted}")
+
+
 def demand_labels(layer, pair):
     """Raise TypeError or ValueError unless a layer's input is a pair, with a label per sample."""
-    compose.demand_pair(layer, pair)
+    demand_pair(layer, pair)
     x, labels = pair
     check_labels(layer, "labels", labels, layer.classes, x.shape[:1])
