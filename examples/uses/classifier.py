@@ -9,6 +9,7 @@ shifted by up to 2 pixels. At the end the weights go to runs/classifiers/DATA.np
 
     python examples/uses/classifier.py             # glyphs
     python examples/uses/classifier.py --data mnist
+    python examples/uses/classifier.py --data characters    # glyphs of 62 characters, or faces
 """
 
 import functools
@@ -17,10 +18,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from scratchgan import data, losses, plots, training, xp
+from scratchgan.data import glyphs
 from scratchgan.metrics import classifier
 from scratchgan.optim import Adam, cosine
 from scratchgan.support.errors import UserError
 from scratchgan.training import option
+
+# 62 characters in 20 faces: what is asked of each picture
+GLYPHS = {"characters": "class", "faces": "font"}
 
 
 @dataclass
@@ -29,16 +34,17 @@ class Settings(training.Settings):
 
     steps: int = option(4000, "training steps", minimum=1)
     lr: float = option(1e-3, "learning rate of the first step", minimum=1e-12)
-    data: str = option("glyphs", "data set", choices=("glyphs", "mnist", "fashion_mnist", "kmnist"))
+    data: str = option("glyphs", "data set", choices=(*data.NAMES, *GLYPHS))
     shift: int = option(2, "pixels by which an image is moved at most", minimum=0)
 
 
 class LeNet(training.Model):
-    """Two convolutions, 128 features, 10 classes."""
+    """Two convolutions, 128 features, 10 classes or as many as the glyphs have."""
 
     def __init__(self, settings, shape, rng):
         super().__init__(settings, shape, rng)
-        self.net = classifier.lenet(shape, 10, rng=rng)
+        classes = {"characters": len(glyphs.CHARACTERS), "faces": len(glyphs.FACES)}
+        self.net = classifier.lenet(shape, classes.get(settings.data, 10), rng=rng)
         schedule = cosine(settings.lr, settings.steps)
         self.optimizer = Adam(self.net.params(), schedule, betas=(0.9, 0.999))
 
@@ -110,6 +116,10 @@ def keep(trained):
 @functools.cache
 def images(name, data_dir, seed, split):
     """Load the images of a split, once."""
+    if name in GLYPHS:
+        n, own = (30_000, seed) if split == "train" else (5000, [seed, 1])
+        drawn = glyphs.load(n, characters=glyphs.CHARACTERS, seed=own)
+        return drawn._replace(labels=drawn.factors[GLYPHS[name]])
     return data.load_images(name, data_dir=data_dir or None, seed=seed, split=split)
 
 
