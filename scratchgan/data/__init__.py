@@ -5,22 +5,26 @@ import os
 
 import numpy as np
 
-from scratchgan.data import folders, glyphs, images, mixtures, mnist
+from scratchgan.data import folders, glyphs, images, mixtures, mnist, pairs
 from scratchgan.data.batches import Batches
 from scratchgan.data.checks import check_channels, check_labels, check_room, check_whole
 from scratchgan.data.held_out import held_out
 from scratchgan.data.images import Images, to_bytes, to_signed
+from scratchgan.data.pairs import Pairs, load_unpaired
 from scratchgan.support.errors import DataError
 
 __all__ = [
     "Batches",
     "Images",
+    "Pairs",
     "check_labels",
     "glyphs",
     "images",
     "load_images",
+    "load_unpaired",
     "mixtures",
     "mnist",
+    "pairs",
     "to_bytes",
     "to_signed",
 ]

@@ -70,7 +70,8 @@ def redraw(factors, *, size=28, characters="0123456789", font=None, outline=None
     Where a character would cross the border, its scale and shift are made smaller: `draw_factors` can leave room
     for this beforehand, so that two drawings lie on top of each other. Returns Images with the factors that were used.
 
-    Raises DataError as `load` does, for factors that are missing, for no font of FACES, and for lengths that are none.
+    Raises DataError as `load` does, for factors that are missing, for no font of FACES, and for lengths that are none,
+    or so large that ink would reach beyond the distance fields.
     """
     factors = check_factors(factors, size, characters)
     if font is not None:
@@ -84,7 +85,9 @@ def redraw(factors, *, size=28, characters="0123456789", font=None, outline=None
     fields, extents = zip(*(glyph(FACES[f], c) for f in fonts for c in characters), strict=True)
     fields = np.stack(fields)  # (faces * characters, FIELD, FIELD)
     which = place * len(characters) + factors["class"]
-    keep_inside(factors, np.array(extents)[which], size, ((outline or 0.0) + softness) / 2)
+    edge = ((outline or 0.0) + softness) / 2
+    keep_inside(factors, np.array(extents)[which], size, edge)
+    check_reach(fields, factors, size, edge)
     images = np.empty((n, size, size, 1), np.uint8)
     for start in range(0, n, BLOCK):
         rows = slice(start, start + BLOCK)
@@ -132,6 +135,14 @@ def check_factors(factors, size, characters):
     if not np.isin(factors["class"], np.arange(len(characters))).all():
         raise DataError(f"These factors are of other characters than the {len(characters)} of {characters!r}.")
     return factors
+
+
+def check_reach(fields, factors, size, edge):
+    """Raise DataError where ink reaches farther from a character than its distance field does: it would be cut off."""
+    margin = min(fields[:, [0, -1]].min(), fields[:, :, [0, -1]].min()) * size / 28 * factors["scale"]
+    if (factors["weight"] + edge > margin).any():
+        raise DataError(f"A line and its edges reach {edge:.3g} pixels from a character, too far for {size} x {size}: "
+                        "take a thinner outline, a smaller softness, or a larger size.")  # fmt: skip
 
 
 # ------------------------------------------------------------------------------------------------ the factors

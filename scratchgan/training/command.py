@@ -144,7 +144,7 @@ class InterpolateOptions:
 
 @dataclass
 class EvaluateOptions:
-    n: int = option(0, "how many samples; 0: 10,000 images or 2,500 points", minimum=0)
+    n: int = option(0, "how many samples; 0: 10,000 images, 2,500 points or 2,000 pairs", minimum=0)
     classifier: str = option("", "weights of examples/uses/classifier.py (default: runs/classifiers/DATA.npz)")
     device: str = option("auto", "where to compute", choices=("auto", "cpu", "gpu"))
     out: str = option("", "file to write (default: RUN/metrics.json)")
@@ -201,8 +201,8 @@ def evaluate(Model, Settings, program, argv):
     facts = {"run": str(run), "step": meta["step"], "data": model.settings.data, "n": against.n, **against.facts,
              "seconds": round(time.perf_counter() - start, 1)}  # fmt: skip
     out = options.out or run / "metrics.json"
-    evaluation.write(table, facts, out)
-    print(evaluation.text(table))
+    evaluation.write(table, facts, out, against.columns)
+    print(evaluation.text(table, against.columns))
     say(f"{against.n:,} samples, {facts['seconds']:.0f} seconds; wrote {out}")
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from scratchgan import data, xp
 from scratchgan.fast import threads
-from scratchgan.metrics import classifier, modes
+from scratchgan.metrics import classifier, modes, pixels
 from scratchgan.metrics.frechet import frechet
 from scratchgan.metrics.kernel import kernel_distance
 from scratchgan.metrics.neighbours import density_coverage, memorization, precision_recall
@@ -24,6 +24,7 @@ from scratchgan.metrics.wasserstein import sliced, transport
 from scratchgan.support.errors import UserError
 from scratchgan.support.files import write_json
 from scratchgan.training import state as states
+from scratchgan.training.translation import Translation
 
 TRANSPORTED = 500  # points of an exact optimal transport, whose time grows as the cube
 
@@ -31,9 +32,12 @@ TRANSPORTED = 500  # points of an exact optimal transport, whose time grows as t
 def prepare(model, n=0, path=""):
     """Return the evaluation of a model: an `ImageEvaluation` if its samples are images, else a `PointEvaluation`.
 
-    n: samples to draw, 0: 10,000 images or 2,500 points; path: the classifier's file, if not where it is written.
+    That of a `Translation` is a `PairEvaluation`. n: samples to draw, 0: 10,000 images, 2,500 points or 2,000 pairs;
+    path: the classifier's file, if not where it is written.
     Raises UserError where the classifier is missing, the data have no test split, or there are too few of them.
     """
+    if isinstance(model, Translation):
+        return PairEvaluation(model, n or 2000, path)
     if len(model.shape) not in (1, 3):
         raise UserError(f"evaluate measures images and points: samples of this model have the shape {model.shape}.")
     return ImageEvaluation(model, n or 10_000, path) if len(model.shape) == 3 else PointEvaluation(model, n or 2500)
@@ -56,6 +60,7 @@ class Evaluation:
     """
 
     suffix = ""  # of a metric's name: the network whose features it looks at
+    columns = ("samples", "floor")  # of a table
 
     def __init__(self, model, n, train, held_out):
         self.settings, self.n = model.settings, min(n, len(train), len(held_out))
@@ -126,11 +131,7 @@ class ImageEvaluation(Evaluation):
 
     def sample(self, images):
         """Return images with their features; if need be colours are made grey, and other sizes resized."""
-        H, _, C = self.classifier.shape
-        if images.shape[-1] != C:
-            images = np.rint(images.mean(axis=-1, keepdims=True)).astype(np.uint8)
-        if images.shape[1] != H:
-            images = data.images.resize(images, H)
+        images = fitted(images, self.classifier.shape)
         return Sample(images, self.classifier.features(images))
 
     def draw(self, model):
@@ -212,6 +213,62 @@ class PointEvaluation(Evaluation):
         return {}
 
 
+# ---- pairs of pictures -----------------------------------------------------------------------------------
+
+
+class PairEvaluation:
+    """Translated pictures are compared with what they should have become; so are the inputs as they are, and truths.
+
+    What a classifier says of the truths themselves is the floor: some characters cannot be told apart.
+    """
+
+    columns = ("output", "input", "truth")
+
+    def __init__(self, model, n, path=""):
+        with states.generators_kept(model):
+            comparisons = model.comparisons(n)
+        self.n, self.asked = max(len(pair.inputs) for pair in comparisons.values()), n
+        labelled = model.classes and any(pair.labels is not None for pair in comparisons.values())
+        self.classifier = classifier.load(model.classes, path or None) if labelled else None
+        self.facts = {"classifier": self.classifier.name, "hash": self.classifier.hash} if labelled else {}
+        self.before = {name: pair._replace(outputs=pair.inputs) for name, pair in comparisons.items()}
+        self.wanted = {name: pair._replace(outputs=pair.truths) for name, pair in comparisons.items()}
+
+    def table(self, model):
+        """Return {name: (value of the output, of the input, of the truth)}."""
+        values, before, wanted = self.follow(model), self.floor(), self.measure(self.wanted)
+        return {name: (value, before.get(name), wanted[name]) for name, value in values.items()}
+
+    def follow(self, model):
+        """Return {name: number} of the pictures that a model makes now."""
+        with states.generators_kept(model):  # looking at a model must not change what it does next
+            return self.measure(model.comparisons(self.asked))
+
+    def floor(self):
+        """Return {name: number} of the inputs, as if they were the outputs; nothing where they are of another shape."""
+        same = {name: pair for name, pair in self.before.items() if pair.inputs.shape[1:] == pair.truths.shape[1:]}
+        return self.measure(same)
+
+    def measure(self, comparisons):
+        table = {}
+        for name, (_, outputs, truths, labels) in comparisons.items():
+            numbers = pixels.compared(outputs, truths)
+            if self.classifier and labels is not None:
+                numbers |= self.recognised(outputs, labels)
+            table |= {f"{metric}{name and ', '}{name}": number for metric, number in numbers.items()}
+        return table
+
+    def recognised(self, images, labels):
+        """Return how often the classifier gives images their class; of characters, digits among digits, too."""
+        logits = self.classifier.logits(fitted(images, self.classifier.shape))
+        numbers = {"class accuracy-LeNet": float((logits.argmax(axis=1) == labels).mean())}
+        digits = labels < 10
+        if self.classifier.data == "characters" and digits.any():  # O and 0, l and 1 are nearly the same
+            right = logits[digits, :10].argmax(axis=1) == labels[digits]
+            numbers["class accuracy-LeNet of digits"] = float(right.mean())
+        return numbers
+
+
 # ---- helpers ---------------------------------------------------------------------------------------------
 
 
@@ -221,16 +278,25 @@ def load(model, settings):
     return arrays[0] if isinstance(arrays, tuple) else arrays
 
 
-def text(table):
+def fitted(images, shape):
+    """Return images of the shape that a classifier takes: colours made grey, and another size resized."""
+    H, _, C = shape
+    if images.shape[-1] != C:
+        images = np.rint(images.mean(axis=-1, keepdims=True)).astype(np.uint8)
+    return images if images.shape[1] == H else data.images.resize(images, H)
+
+
+def text(table, columns=Evaluation.columns):
     """Return an `Evaluation.table` as lines for people."""
-    lines = [f"{'':34}{'samples':>10}{'floor':>10}"]
-    for name, (value, floor) in table.items():
-        lines.append(f"{name:34}{value:10.4g}{'-' if floor is None else f'{floor:.4g}':>10}")
+    lines = [f"{'':34}" + "".join(f"{column:>10}" for column in columns)]
+    for name, values in table.items():
+        lines.append(f"{name:34}" + "".join(f"{'-' if v is None else f'{v:.4g}':>10}" for v in values))
     return "\n".join(lines)
 
 
-def write(table, facts, out):
+def write(table, facts, out, columns=Evaluation.columns):
     """Write an `Evaluation.table`, and facts about it, as JSON; what is not finite becomes null."""
     finite = lambda number: number if number is not None and math.isfinite(number) else None
-    metrics = {name: {"value": finite(value), "floor": finite(floor)} for name, (value, floor) in table.items()}
+    names = ("value", *columns[1:])
+    metrics = {name: dict(zip(names, map(finite, values), strict=True)) for name, values in table.items()}
     write_json(out, facts | {"metrics": metrics})

@@ -24,7 +24,8 @@ def option(default, help, *, choices=None, minimum=None, maximum=None):
 class Settings:
     """The options that every training run has. Subclass it, with @dataclass again, to add more or change defaults.
 
-    Each field is an int, a float, a str or a bool. Raises SettingsError for a value that a field cannot have.
+    Each field is an int, a float, a str or a bool: --x or --no-x; of a bool no_x, --no-x, and --x takes it back.
+    Raises SettingsError for a value that a field cannot have.
     """
 
     steps: int = option(10_000, "training steps", minimum=1)
@@ -131,7 +132,12 @@ def add_options(parser, Options):
             help += f" (default: {field.default})"
         choices = field.metadata.get("choices")
         keywords = {"dest": field.name, "default": argparse.SUPPRESS, "help": help}
-        if kind is bool:
+        if kind is bool and field.name.startswith("no_"):
+            # BooleanOptionalAction would take the --no-gan of a field no_gan for a no.
+            parser.add_argument(flag(field), action="store_true", **keywords)
+            taken_back = {"dest": field.name, "default": argparse.SUPPRESS, "help": f"not {flag(field)}"}
+            parser.add_argument(flag(field).replace("--no-", "--", 1), action="store_false", **taken_back)
+        elif kind is bool:
             parser.add_argument(flag(field), action=argparse.BooleanOptionalAction, **keywords)
         else:
             metavar = "{" + ",".join(map(str, choices)) + "}" if choices else METAVARS[kind]

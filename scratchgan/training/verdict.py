@@ -58,13 +58,19 @@ def draw(model, untrained, data):
         return None
     n = PICTURES if pictures else POINTS
     rng = np.random.default_rng(0)
-    z = xp.to_device(model.latent(n, rng))
-    rows = rng.permutation(len(data))[:n]
+    z = model.latent(n, rng)
+    z = xp.to_device(z[once(z)])
+    rows = rng.permutation(len(data))[: len(z)]
     made = [each.images(z) if pictures else xp.to_host(each.generate(z)) for each in (model, untrained)]
-    if any(samples.shape != (n, *model.shape) for samples in made) or len(rows) < 2:  # a distance takes two
+    if any(samples.shape != (len(z), *model.shape) for samples in made) or len(rows) < 2:  # a distance takes two
         return None
     arrays = (*made, xp.to_host(gather(data, rows)))
     return Samples(*(array.reshape(len(array), -1).astype(np.float64) for array in arrays))
+
+
+def once(z):
+    """Return the rows of z without those that come again: of a few pictures to translate, one may be drawn twice."""
+    return np.sort(np.unique(z.reshape(len(z), -1), axis=0, return_index=True)[1])
 
 
 def d_has_won(samples, steps, equilibrium):
