@@ -10,6 +10,7 @@ shifted by up to 2 pixels. At the end the weights go to runs/classifiers/DATA.np
     python examples/uses/classifier.py             # glyphs
     python examples/uses/classifier.py --data mnist
     python examples/uses/classifier.py --data characters    # glyphs of 62 characters, or faces
+    python examples/uses/classifier.py --data outlines      # digits, as examples/translation has them
 """
 
 import functools
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scratchgan import data, losses, plots, training, xp
-from scratchgan.data import glyphs
+from scratchgan.data import domains, glyphs
 from scratchgan.metrics import classifier
 from scratchgan.optim import Adam, cosine
 from scratchgan.support.errors import UserError
@@ -34,7 +35,7 @@ class Settings(training.Settings):
 
     steps: int = option(4000, "training steps", minimum=1)
     lr: float = option(1e-3, "learning rate of the first step", minimum=1e-12)
-    data: str = option("glyphs", "data set", choices=(*data.NAMES, *GLYPHS))
+    data: str = option("glyphs", "data set", choices=(*data.NAMES, *GLYPHS, "outlines"))
     shift: int = option(2, "pixels by which an image is moved at most", minimum=0)
 
 
@@ -120,6 +121,9 @@ def images(name, data_dir, seed, split):
         n, own = (30_000, seed) if split == "train" else (5000, [seed, 1])
         drawn = glyphs.load(n, characters=glyphs.CHARACTERS, seed=own)
         return drawn._replace(labels=drawn.factors[GLYPHS[name]])
+    if name == "outlines":
+        n, own = (10_000, seed) if split == "train" else (2000, [seed, 1])
+        return domains.drawn_twice(n, seed=own)[1]
     return data.load_images(name, data_dir=data_dir or None, seed=seed, split=split)
 
 
