@@ -28,6 +28,7 @@ from scratchgan.layers import (
     Part,
     PixelNorm,
     Pointwise,
+    PReLU,
     Reshape,
     Softmax,
 )
@@ -250,7 +251,7 @@ def pass_on(layer, owner, x, y, before):
         before.settle(x.shape[1:], owner)  # nobody has said otherwise: a picture, channels first
     if isinstance(layer, Pointwise | Dropout | Flatten | Reshape | LayerNorm | PixelNorm | Softmax | LogSoftmax):
         return before
-    if x.ndim == 2 and (isinstance(layer, BatchNorm) or isinstance(layer, GroupNorm) and layer.groups == 1):
+    if x.ndim == 2 and (isinstance(layer, BatchNorm | PReLU) or isinstance(layer, GroupNorm) and layer.groups == 1):
         return before
     if isinstance(layer, Dense | Embedding):  # both act on, or make, the last axis in PyTorch too
         if x.ndim > 2 or isinstance(layer, Embedding):
@@ -369,6 +370,8 @@ def places(path, layer, before=None, after=None):
         known = {"W": ("weight", (n - 1, n - 2, *range(n - 2)), before + columns), "b": ("bias", (0,), after)}
     elif isinstance(layer, Embedding):
         known = {"W": ("weight", (0, 1), [(1, order) for _, order in after])}
+    elif isinstance(layer, PReLU):
+        known = {"a": ("weight", (0,), after)}
     elif isinstance(layer, Normalization):
         names = {"gamma": "weight", "beta": "bias", "running_mean": "running_mean", "running_var": "running_var"}
         known = {ours: (name, (0,), after) for ours, name in names.items()}
