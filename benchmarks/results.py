@@ -18,8 +18,8 @@ records. A record is a JSON file of one run, written by a program and never by h
     full_steps, source                the steps of a whole run, and where the published number stands; may be missing
 
 Of several seeds the table shows the mean and its standard error, the deviation over the root of their number.
-`save` writes a record; benchmarks/families.py does so for all families of images, and benchmarks/supervision.py for
-what labels, codes and captions are for.
+`save` writes a record; benchmarks/families.py does so for all families of images, benchmarks/supervision.py for what
+labels, codes and captions are for, and benchmarks/translation.py for pictures that are made of pictures.
 """
 
 import argparse
@@ -134,6 +134,13 @@ SECTIONS = (
         "D has seen 15,604 training pictures. "
         "Precision at 10: the share of a test picture's 10 nearest training pictures that are of its class.",
         {"D": 3, "untrained D": 3, "pixels": 3},
+    ),
+    Section(
+        "translation", "From picture to picture",
+        "PSNR of held-out pictures beside their truths, the mean over pictures, and that of the inputs as they are; "
+        "sharpness, 1 being the truths'; the share of pictures that a classifier takes for their class. A blur has the "
+        "larger PSNR, and what an adversarial loss makes the larger sharpness.",
+        {"PSNR, dB": 2, "of the input, dB": 2, "sharpness": 2, "class accuracy": "%"},
     ),
 )  # fmt: skip
 FAMILIES = ("gan", "adversarial_nets", "dcgan", "wgan", "wgan_gp", "dragan", "sngan", "r1gan", "ragan", "cgan", "acgan",

@@ -25,7 +25,7 @@ def of_room(*names):
 
 def test_the_book_stays_readable():
     assert len(of_room(*BOOK)) > 20
-    assert lines(of_room(*BOOK)) <= 4200  # 4,500 when the families to come are in
+    assert lines(of_room(*BOOK)) <= 4300  # 4,500 when the families to come are in
 
 
 @pytest.mark.parametrize("path", of_room(*BOOK) + EXAMPLES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -61,9 +61,11 @@ def test_the_gradient_checker_stays_small():
 
 def test_the_workshop_stays_small():
     """It grew from 5,700 by doors that nothing wrong comes through, by the commands runs, examples and data, and by
-    what a run says of itself: how it was built, what has changed, and whether it looks as if it had failed.
+    what a run says of itself: how it was built, what has changed, and whether it looks as if it had failed. It grew
+    from 7,520 by six examples that make pictures of pictures, or find what is wrong with them: their data (pairs,
+    kinds, faces, holes, scales, photographs, heads), what a translation is, and what is measured of it.
     """
-    assert lines(of_room("data", "metrics", "plots.py", "training", "tools", "support", "latent.py")) <= 7520
+    assert lines(of_room("data", "metrics", "plots.py", "training", "tools", "support", "latent.py")) <= 9400
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)

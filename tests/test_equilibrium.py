@@ -13,7 +13,7 @@ LOG2 = 0.6931471805599453
 GAME, HINGE, CRITIC = {"D": 2 * LOG2, "G": LOG2}, {"D": 2.0}, {"D": 0.0}
 EXPECTED = {
     **dict.fromkeys(("gan", "gan2d", "dcgan", "cgan", "data_augmentation", "adversarial_nets", "r1gan", "pacgan",
-                     "unrolled", "unrolled_ring", "improved_gan", "improved_gan instance_noise 0.1"), GAME),
+                     "anogan", "unrolled", "unrolled_ring", "improved_gan", "improved_gan instance_noise 0.1"), GAME),
     **dict.fromkeys(("gan hinge", "sngan", "projection", "retrieval"), HINGE),
     **dict.fromkeys(("gan wasserstein", "wgan", "wgan_gp", "wgan_gp2d"), CRITIC),
     "gan minimax": {"D": 2 * LOG2, "G": -LOG2},
@@ -22,6 +22,7 @@ EXPECTED = {
     "ragan": {"D": 2 * LOG2, "G": 2 * LOG2},
     "ragan paired": {"D": LOG2, "G": LOG2},
     "ragan hinge": {"D": 2.0, "G": 2.0},
+    "pix2pix": {"D": LOG2, "G": LOG2},
     **dict.fromkeys(("dragan", "ssgan", "acgan", "veegan", "infogan", "semi_supervised", "text_to_image",
                      "improved_gan feature_matching True", "improved_gan real_target 0.9"), {}),
 }  # fmt: skip

@@ -16,6 +16,7 @@ import families  # noqa: E402
 import results  # noqa: E402
 import supervision  # noqa: E402
 import trainings  # noqa: E402
+import translation  # noqa: E402
 
 
 def record(what="dcgan", seed=0, distance=10.0, **changes):
@@ -124,7 +125,7 @@ def test_a_cell_of_mode_collapse_becomes_a_record(tmp_path):
     assert results.from_cell(file)["command"].endswith("--methods pacgan2 --steps 400000")
 
 
-# ---- benchmarks/families.py and benchmarks/supervision.py ------------------------------------------------
+# ---- benchmarks/families.py, supervision.py and translation.py -------------------------------------------
 
 
 @pytest.fixture
@@ -199,15 +200,36 @@ def test_what_a_model_reports_is_taken_from_the_log(tmp_path, records, calls):
     assert calls == ["--seed"] and results.load()[0]["numbers"] == {"error": 0.2}
 
 
+def test_each_part_of_a_translation_has_a_record(tmp_path, records, calls):
+    metrics = {
+        "PSNR, dB, hole": {"value": 14.0, "input": 6.5}, "PSNR, dB": {"value": 20.0, "input": 12.5},
+        "class accuracy-LeNet": {"value": 0.75, "input": 0.5},
+        "PSNR, dB, SRGAN": {"value": 18.0, "input": 12.0}, "PSNR, dB, SRResNet": {"value": 19.0, "input": None},
+    }  # fmt: skip
+    calls.files = {"evaluate": ("metrics.json", {"n": 2000, "metrics": metrics})}
+    options = translation.parse(["--out", str(tmp_path)])
+    translation.measure("inpainting --no-gan", 1, options)
+    translation.measure("inpainting --no-gan", 1, options)
+    assert calls == ["--no-gan", "evaluate"]
+    (found,) = results.load()
+    assert found["numbers"] == {"PSNR, dB": 14.0, "of the input, dB": 6.5, "class accuracy": 0.75}
+    assert found["command"] == "python examples/translation/inpainting.py --no-gan --seed 1"
+    translation.measure("srgan", 0, options)
+    assert [record["what"] for record in results.load()][1:] == ["srgan, SRGAN", "srgan, SRResNet"]
+    assert results.load()[2]["numbers"] == {"PSNR, dB": 19.0, "class accuracy": 0.75}
+
+
 def test_every_row_has_an_example_a_section_and_options_that_are_there():
     sections = {section.name for section in results.SECTIONS}
-    for what, (section, _) in supervision.ROWS.items():
+    translations = {what: (translation.SECTION, None) for what in translation.ROWS}
+    for what, (section, _) in (supervision.ROWS | translations).items():
         example, *given = what.split()
         assert section in sections
         settings = vars(trainings.settings(example))
         for name in given:
             if name.startswith("--"):
-                assert name.removeprefix("--").removeprefix("no-").replace("-", "_") in settings, what
+                field = name.removeprefix("--").replace("-", "_")  # --no-x may be a field no_x, or deny x
+                assert {field, field.removeprefix("no_")} & settings.keys(), what
 
 
 def test_what_fails_is_named_and_the_others_go_on(monkeypatch):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_examples import EXAMPLES, start
+from test_examples import EXAMPLES, GAMES, start
 
 from scratchgan import training, xp
 from scratchgan.examples import dcgan
@@ -85,7 +85,7 @@ def test_pictures_reports_and_checkpoints(example):
         assert all(isinstance(parameter.value, xp.ndarray) for parameter in model.G.params())
 
 
-@pytest.mark.parametrize("name", [name for name in EXAMPLES if name != "text_to_image"])
+@pytest.mark.parametrize("name", [name for name in GAMES if name != "text_to_image"])
 def test_noise_of_the_device_is_not_copied(name):
     """But for text to image, whose captions are words and drawn on the host."""
     with xp.using(strict_xp):
