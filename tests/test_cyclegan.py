@@ -301,8 +301,14 @@ def test_bad_input(tmp_path):
     with pytest.raises(SettingsError, match="--size must be even"):
         CycleGAN.load_data(Settings(size=17))
     model = model_of(data="mnist")
-    with pytest.raises(UserError, match="nobody knows"):
+    with pytest.raises(UserError, match="nobody knows .*: use confusion"):
         model.comparisons(3)
+    with pytest.raises(UserError, match="nobody knows .*: use sample, and look"):
+        model_of(data="a folder").comparisons(3)
+    with pytest.raises(DataError, match="no split 'val'; choose train or test"):
+        domains.load("glyphs", split="val")
+    with pytest.raises(SettingsError, match="--blocks must be at most 100"):
+        Settings(blocks=10**8)
 
 
 # ---- what is measured ------------------------------------------------------------------------------------

@@ -40,3 +40,9 @@ def test_a_hole_that_does_not_fit(side, hole, words):
 def test_pictures_that_are_not_square():
     with pytest.raises(DataError, match="square pictures"):
         hide(np.zeros((1, 8, 10, 1), np.uint8), 4, np.zeros(1))
+
+
+@pytest.mark.parametrize("colour", [[1.0, 2.0], [0.0, 0.0, 256.0], [-1.0, 0.0, 0.0], [0.0, np.nan, 0.0], 3.0])
+def test_a_colour_that_is_none(colour):
+    with pytest.raises(DataError, match="A colour is 3 numbers from 0 to 255, not"):
+        hide(np.zeros((1, 8, 8, 3), np.uint8), 4, colour)

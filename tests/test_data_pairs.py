@@ -170,6 +170,29 @@ def test_a_partner_that_is_missing(tmp_path):
     refused("002.jpg and 002.png have one name", pairs.load, tmp_path)
 
 
+def test_a_name_is_the_same_however_its_letters_are_written(tmp_path):
+    for i in range(2):
+        picture(tmp_path / "A" / f"e\u0301{i}.png", 2 * i)
+        picture(tmp_path / "B" / f"\u00e9{i}.jpg", 100 + 2 * i)
+    found = pairs.load(tmp_path)
+    assert greys(found.inputs) == [0, 2] and greys(found.truths) == [100, 102]
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("train/A", "train/B"), ("testA", "testB"), ("Train_A", "Train_B")])
+def test_two_folders_of_other_names_are_not_cut_in_halves(tmp_path, names):
+    for name in names:
+        for i in range(3):
+            picture(tmp_path / name / f"{i}.png", 7, size=(40, 20))
+    for load in (pairs.load, load_unpaired):
+        refused("taken for pairs side by side, and has folders .* and .*: name two folders A and B", load, tmp_path)
+
+
+def test_pairs_side_by_side_may_lie_in_folders_of_other_names(tmp_path):
+    for name in ("a", "b", "c"):
+        fill(tmp_path / name, 1)
+    assert len(pairs.load(tmp_path).inputs) == 3
+
+
 def test_partners_of_two_shapes(tmp_path):
     """Their centre squares would show different parts; half the size is fine, rounding included."""
     fill(tmp_path / "A", side="A")

@@ -70,3 +70,8 @@ def test_stripes_have_any_place():
 def test_pairs_of_glyphs_that_cannot_be(arguments):
     with pytest.raises(DataError, match="There is no task .*choose fill, font"):
         pairs.draw(**arguments)
+
+
+def test_channels_that_pictures_do_not_have():
+    with pytest.raises(DataError, match="not 2"):
+        pairs.draw("fill", channels=2)

@@ -89,3 +89,8 @@ def test_it_holds_copies():
 def test_a_size_that_is_none(size):
     with pytest.raises(DataError, match="size of a pool must be a whole number, 0 or more"):
         Pool(size, (2, 2, 1))
+
+
+def test_a_size_that_the_memory_does_not_hold():
+    with pytest.raises(DataError, match="A pool of 1,000,000,000,000 pictures would need .*choose a smaller one"):
+        Pool(10**12, (16, 16, 1))

@@ -158,6 +158,11 @@ def without(*names):
     (lambda factors: {name: values[:0] for name, values in factors.items()}, "1 or more; it is 0"),
     (lambda factors: factors | {"class": factors["class"] + 5}, "of other characters than the 10"),
     (lambda factors: factors | {"font": factors["font"] + 15}, "index into FACES, from 0 to 19"),
+    (lambda factors: factors | {"shift_x": factors["shift_x"] * np.nan}, "finite numbers, and shift_x has others"),
+    (lambda factors: factors | {"angle": factors["angle"] + np.inf}, "finite numbers, and angle"),
+    (lambda factors: factors | {"weight": ["bold"] * 40}, "finite numbers, and weight"),
+    (lambda factors: factors | {"scale": factors["scale"] - 1}, "scale of a glyph is above 0"),
+    (lambda factors: factors | {"weight": factors["weight"] + 20}, "too far for 28 x 28"),
 ])  # fmt: skip
 def test_factors_that_cannot_be_drawn(change, words):
     with pytest.raises(DataError, match=words) as caught:
@@ -169,8 +174,9 @@ def test_factors_that_cannot_be_drawn(change, words):
     ({"font": 20}, "from 0 to 19, not 20"), ({"font": -1}, "not -1"), ({"font": 0.5}, "not 0.5"),
     ({"outline": 0}, "width of an outline .*it is 0"), ({"outline": -1.0}, "it is -1"),
     ({"outline": float("nan")}, "it is nan"), ({"softness": 0}, "softness of an edge"),
-    ({"softness": float("inf")}, "it is inf"), ({"outline": 12.0}, "reach 6.55 pixels .*too far for 28 x 28"),
-    ({"size": 7}, "8 or more"), ({"characters": "é"}, "not 'é'"),
+    ({"softness": float("inf")}, "it is inf"), ({"outline": 12.0}, "reach 6[.]83 pixels .*too far for 28 x 28"),
+    ({"font": [1, 2]}, "or one for each of the 20, not 2"), ({"font": []}, "not 0"), ({"font": "a"}, "index into"),
+    ({"font": [[1]]}, "index into FACES"), ({"size": 7}, "8 or more"), ({"characters": "é"}, "not 'é'"),
     ({"characters": "01"}, "of other characters than the 2 of '01'"),
 ])  # fmt: skip
 def test_drawings_that_cannot_be(arguments, words):
@@ -179,7 +185,25 @@ def test_drawings_that_cannot_be(arguments, words):
 
 
 @pytest.mark.parametrize("arguments, words", [({"n": 0}, "it is 0"), ({"fonts": (3, 20)}, "from 0 to 19"),
-                                              ({"size": 5}, "8 or more"), ({"characters": ""}, "one")])  # fmt: skip
+                                              ({"size": 5}, "8 or more"), ({"characters": ""}, "one"),
+                                              ({"outline": -1}, "width of an outline"), ({"outline": 99}, "too far"),
+                                              ({"outline": float("nan")}, "it is nan"),
+                                              ({"fonts": [[1, 2]]}, "index into FACES")])  # fmt: skip
 def test_factors_that_cannot_be(arguments, words):
     with pytest.raises(DataError, match=words):
         glyphs.draw_factors(**({"n": 5} | arguments))
+
+
+@pytest.mark.parametrize("times", [0, -1, float("nan"), float("inf")])
+def test_sizes_that_glyphs_cannot_be_enlarged_to(times):
+    with pytest.raises(DataError, match="times that glyphs are enlarged must be a positive number"):
+        glyphs.enlarged(glyphs.draw_factors(3), times)
+
+
+def test_factors_of_whole_numbers_of_any_type():
+    factors = glyphs.draw_factors(20)
+    floats = {name: values.astype(np.float64) for name, values in factors.items()}
+    drawn = glyphs.redraw(floats)
+    np.testing.assert_array_equal(drawn.labels, factors["class"])
+    assert drawn.labels.dtype == drawn.factors["font"].dtype == np.int64
+    same_factors(glyphs.draw_factors(20, fonts=3), glyphs.draw_factors(20, fonts=[3]))

@@ -253,6 +253,13 @@ def test_D_given_the_composite(monkeypatch):
     caught(sees_patches_alone)
 
 
+def test_real_patches_cut_from_elsewhere(monkeypatch):
+    step = inpainting.ContextEncoder.discriminator_step
+    beside = lambda self, y, fake: step(self, np.roll(y, 1, axis=1), fake)
+    monkeypatch.setattr(inpainting.ContextEncoder, "discriminator_step", beside)
+    caught(sees_patches_alone)
+
+
 def test_raw_output_given_where_the_composite_was_meant(monkeypatch):
     def raw(self, x):
         filled = x.copy()
@@ -296,6 +303,7 @@ def test_the_hole_is_measured_alone():
     ({"halvings": 5}, SettingsError, "needs multiples of 32"),
     ({"hole": 0}, SettingsError, "--hole must be at least 1"),
     ({"halvings": 10**9}, SettingsError, "--halvings"),
+    ({"batch_size": 1}, SettingsError, "--batch-size must be at least 2"),
 ])  # fmt: skip
 def test_what_does_not_fit_is_refused_in_a_line(options, error, words):
     with pytest.raises(error, match=words) as raised:

@@ -229,6 +229,7 @@ def test_embedding_refuses_what_it_has_no_row_for():
 @pytest.mark.parametrize("layer, x, message", [
     (layers.Add(), np.ones((2, 3)), r"Add\(\): the input is one array, wanted a tuple"),
     (layers.Join(), [np.ones((2, 3))] * 2, r"Join\(\): the input is a list, wanted a tuple"),
+    (layers.Add(), (), r"Add\(\): the input is a tuple of 0, wanted a tuple of parts"),
     (layers.Part(1), np.ones((2, 3)), r"Part\(1\): the input is one array, wanted a tuple"),
     (layers.Each(layers.Tanh(), layers.Tanh()), (np.ones((2, 3)),), "a tuple of 1, wanted a tuple of 2, one for each"),
     (layers.Dot(), (np.ones((2, 3)),), r"Dot\(\): the input is a tuple of 1, wanted a pair \(a, b\)"),

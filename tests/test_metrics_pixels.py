@@ -76,7 +76,13 @@ def test_compared_with_itself():
     assert numbers["sharpness, 1: the truth's"] == pytest.approx(1) and numbers["MS-SSIM"] == pytest.approx(1)
     assert "MS-SSIM" not in pixels.compared(x[:, :8, :8], x[:, :8, :8])  # smaller than its window
     flat = np.zeros((1, 8, 8, 1), np.uint8)
-    assert np.isfinite(pixels.compared(flat, flat)["sharpness, 1: the truth's"])
+    x = x[:1, :8, :8]
+    assert "sharpness, 1: the truth's" not in pixels.compared(x, flat)  # there is nothing to be measured against
+    assert pixels.compared(flat, x)["sharpness, 1: the truth's"] == 0
+    pixel = x[:, :1, :1]
+    assert pixels.compared(pixel, pixel).keys() == {"PSNR, dB", "L1, levels of 255"}
+    with pytest.raises(ValueError, match="^sharpness: wanted images of 2 x 2 pixels or more, got"):
+        pixels.sharpness(x[:, :1])
 
 
 @pytest.mark.parametrize("measure", [pixels.psnr, pixels.absolute_error])
@@ -158,6 +164,12 @@ def test_pixels_of_pictures_count_one_by_one():
     assert roc_auc(maps, masks) == roc_auc(maps.ravel(), masks.ravel())
 
 
+def test_scores_of_any_kind_of_number():
+    assert roc_auc([False, True], [False, True]) == 1
+    assert roc_auc(np.array([3, 1, 2], np.uint8), [1, 0, 0]) == 1
+    assert roc_auc([2**62, 2**62 + 1], [0, 1]) == 1  # alike as floats
+
+
 def test_infinite_scores_are_the_ends_of_the_order():
     assert roc_auc([-np.inf, 0.0, np.inf], [0, 0, 1]) == 1
 
@@ -170,6 +182,9 @@ def test_infinite_scores_are_the_ends_of_the_order():
         ([1.0, np.nan], [0, 1], "a score that is NaN"),
         ([], [], "0 positives and 0 negatives"),
         ([1.0, 2.0], [0, 2], "a 0 or 1 for each score"),
+        (["a", "b"], [0, 1], "real numbers"),
+        ([1j, 2.0], [0, 1], "real numbers"),
+        ([None, 1.0], [0, 1], "real numbers"),
         ([1.0, 2.0, 3.0], [0, 1], r"a 0 or 1 for each score, got \(3,\) and \(2,\)"),
         (np.zeros((2, 1)), np.array([0, 1]), "a 0 or 1 for each score"),  # would broadcast to (2, 2)
     ],

@@ -325,6 +325,12 @@ def test_sizes_that_cannot_be_halved(size):
         pix2pix.Settings(size=size)
 
 
+def test_a_training_that_would_learn_nothing():
+    with pytest.raises(SettingsError, match="--no-gan and --l1 0 leave nothing to learn"):
+        pix2pix.Settings(gan=False, l1=0)
+    pix2pix.Settings(l1=0)
+
+
 def call(folder, *arguments):
     return subprocess.run([sys.executable, SCRIPT, *arguments], cwd=folder, capture_output=True, text=True)
 

@@ -160,6 +160,8 @@ def test_without_classes_no_classifier_is_asked_for(tmp_path, monkeypatch):
     evaluate.prepare(model(labelled=False))
     with pytest.raises(training.command.UserError, match="no classifier .*characters.npz"):
         evaluate.prepare(model())
+    with pytest.raises(training.command.UserError, match="no classes that a.npz could recognise: leave out"):
+        evaluate.prepare(model(labelled=False), 0, "a.npz")
 
 
 @pytest.mark.parametrize("channels, side", [(1, 28), (3, 28), (1, 40), (3, 12)])

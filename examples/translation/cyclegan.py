@@ -38,7 +38,7 @@ class Settings(training.Settings):
     size: int = option(28, "side of a picture, an even number", minimum=16)
     channels: int = option(1, "1 for grey pictures, 3 for RGB", choices=(1, 3))
     width: int = option(32, "channels of the generators, and of D's first layer", minimum=1)
-    blocks: int = option(3, "residual blocks of a generator", minimum=0)
+    blocks: int = option(3, "residual blocks of a generator", minimum=0, maximum=100)
     cycle: float = option(5.0, "weight of coming home; the paper: 10", minimum=0)
     noise: float = option(0.1, "noise on the way home, that nothing faint is told", minimum=0)
     identity: float = option(0.0, "weight of |G(b) - b| and |F(a) - a|; the paper: 5", minimum=0)

@@ -32,7 +32,8 @@ class Settings(training.Settings):
     """The authors', for a hole of 14 x 14 in 28 x 28; G's learning rate is 10 times D's."""
 
     steps: int = option(3000, "training steps: one is a step of D and a step of G", minimum=1)
-    data: str = option("glyphs", "glyphs, mnist, photos (of scikit-image), or a folder of pictures")
+    batch_size: int = option(64, "pictures in a training step", minimum=2)  # for the code's norm
+    data: str = option("glyphs", "glyphs, mnist, photos (scikit-image), or a folder of 200 or more")
     size: int = option(28, "side of a picture", minimum=8)
     channels: int = option(1, "1 for grey pictures, 3 for RGB", choices=(1, 3))
     hole: int = option(14, "side of the hole in the middle", minimum=1)

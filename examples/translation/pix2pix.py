@@ -24,6 +24,7 @@ from scratchgan.initializers import normal
 from scratchgan.layers import BatchNorm, Concat, Conv2d, ConvTranspose2d, Join, Sequential
 from scratchgan.layers.activations import LeakyReLU, ReLU, Tanh
 from scratchgan.optim import Adam
+from scratchgan.support.errors import SettingsError
 from scratchgan.training import option
 
 
@@ -44,6 +45,11 @@ class Settings(training.Settings):
     skip: bool = option(True, "skips in G; --no-skip: an encoder and a decoder")
     patch: int = option(2, "times that D halves the side: a logit sees 10, 22 or 46 pixels of it",
                         minimum=1, maximum=3)  # fmt: skip
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not (self.gan or self.l1):
+            raise SettingsError("--no-gan and --l1 0 leave nothing to learn: leave out one.")
 
 
 class Pix2Pix(training.Translation):

@@ -75,7 +75,7 @@ def redraw(factors, *, size=28, characters="0123456789", font=None, outline=None
     """
     factors = check_factors(factors, size, characters)
     if font is not None:
-        factors["font"] = np.broadcast_to(check_fonts(font), len(factors["class"])).astype(np.int64)
+        factors["font"] = spread(check_fonts(font), len(factors["class"]))
     if outline is not None:
         check_positive("width of an outline", outline)
     check_positive("softness of an edge", softness)
@@ -113,15 +113,22 @@ def check_arguments(n, size, characters):
 
 
 def check_fonts(fonts):
-    """Return indices into FACES as an array; raise DataError where one is none."""
-    fonts = np.asarray(fonts, dtype=np.float64)
-    if not np.isin(fonts, np.arange(len(FACES))).all():
+    """Return indices into FACES as an array, () or (k,); raise DataError where one is none."""
+    fonts = np.asarray(fonts)
+    if fonts.ndim > 1 or not np.isin(fonts, np.arange(len(FACES))).all():
         raise DataError(f"A font is an index into FACES, from 0 to {len(FACES) - 1}, not {fonts.tolist()}.")
     return fonts.astype(np.int64)
 
 
+def spread(fonts, n):
+    """Return a face for each of n pictures, (n,), of one for all, or of one for each; raise DataError for others."""
+    if fonts.shape not in ((), (1,), (n,)):
+        raise DataError(f"There is one font for all pictures, or one for each of the {n}, not {fonts.size}.")
+    return np.repeat(fonts, n) if fonts.size != n else fonts.reshape(n)
+
+
 def check_factors(factors, size, characters):
-    """Return a copy of factors that one can draw; raise DataError where something is missing, or of another length."""
+    """Return a copy of factors that one can draw; raise DataError for a missing one, another length, and no numbers."""
     names = ("class", "font", "angle", "shear", "scale", "shift_x", "shift_y", "weight")
     missing = [name for name in names if name not in factors]
     if missing:
@@ -131,18 +138,30 @@ def check_factors(factors, size, characters):
     if len(shapes) > 1 or len(shapes.pop()) != 1:
         raise DataError("The factors of glyphs are arrays (n,) of one length.")
     check_arguments(len(factors["class"]), size, characters)
-    check_fonts(factors["font"])
+    factors["font"] = check_fonts(factors["font"])
+    for name in names[2:]:
+        if factors[name].dtype.kind not in "biuf" or not np.isfinite(factors[name]).all():
+            raise DataError(f"The factors of glyphs are finite numbers, and {name} has others.")
+    if not (factors["scale"] > 0).all():
+        raise DataError(f"The scale of a glyph is above 0; the smallest here is {factors['scale'].min()}.")
     if not np.isin(factors["class"], np.arange(len(characters))).all():
         raise DataError(f"These factors are of other characters than the {len(characters)} of {characters!r}.")
+    factors["class"] = factors["class"].astype(np.int64)
     return factors
 
 
 def check_reach(fields, factors, size, edge):
     """Raise DataError where ink reaches farther from a character than its distance field does: it would be cut off."""
     margin = min(fields[:, [0, -1]].min(), fields[:, :, [0, -1]].min()) * size / 28 * factors["scale"]
-    if (factors["weight"] + edge > margin).any():
-        raise DataError(f"A line and its edges reach {edge:.3g} pixels from a character, too far for {size} x {size}: "
-                        "take a thinner outline, a smaller softness, or a larger size.")  # fmt: skip
+    reach = factors["weight"] + edge
+    if (reach > margin).any():
+        raise DataError(too_far(reach, size))
+
+
+def too_far(reach, size):
+    """Return what is wrong with ink that reaches so far from characters, (n,), in words."""
+    return (f"A line and its edges reach {reach.max():.3g} pixels from a character, too far for {size} x {size}: "
+            "take a thinner outline, a smaller softness or weight, or a larger size.")  # fmt: skip
 
 
 # ------------------------------------------------------------------------------------------------ the factors
@@ -151,10 +170,13 @@ def check_reach(fields, factors, size, edge):
 def draw_factors(n, *, size=28, characters="0123456789", seed=0, fonts=(), outline=0.0):
     """Draw the factors of `n` pictures, so that no character will cross the border of its picture.
 
-    fonts: indices of other faces, outline: the width of a line, in which these glyphs will be drawn, too.
+    fonts: indices of other faces, outline: the width of a line, in which these glyphs will be drawn, too; 0: of none.
+    Raises DataError as `load` does, for no font of FACES, and for a width that is none, or leaves no room for a glyph.
     """
     check_arguments(n, size, characters)
-    fonts = check_fonts(fonts)
+    if outline != 0:
+        check_positive("width of an outline", outline)
+    fonts = np.atleast_1d(check_fonts(fonts))
     factors = uniform_factors(n, size, len(characters), np.random.default_rng(seed))
     for others in (factors["font"], *fonts):
         keep_inside(factors, extents_of(others, factors["class"], characters), size, (outline + SOFTNESS) / 2)
@@ -162,7 +184,8 @@ def draw_factors(n, *, size=28, characters="0123456789", seed=0, fonts=(), outli
 
 
 def enlarged(factors, times):
-    """Return the factors of the very same glyphs in pictures of so many `times` the size."""
+    """Return the factors of the very same glyphs in pictures of so many `times` the size; raise DataError for none."""
+    check_positive("number of times that glyphs are enlarged", times)
     lengths = ("shift_x", "shift_y", "weight")
     return factors | {name: factors[name] * np.float32(times) for name in lengths}
 
@@ -206,7 +229,7 @@ def warp(factors):
 def keep_inside(factors, extents, size, edge):
     """Make `scale` and `shift` smaller, in place, where a character would cross the border of its picture.
 
-    edge: pixels that ink reaches beyond the character's outline, moved by `weight`.
+    edge: pixels that ink reaches beyond the character's outline, moved by `weight`. Raises DataError for no room.
     """
     pixel = size / 28
     half = np.abs(warp(factors)) @ extents[:, :, None].astype(np.float32) * pixel  # (n, 2, 1): at scale 1
@@ -214,6 +237,8 @@ def keep_inside(factors, extents, size, edge):
     k = np.abs(factors["shear"]) / 2
     reach = np.maximum(factors["weight"] + edge, 0) * (k + np.sqrt(1 + k**2))
     room = size / 2 - 0.5 - reach  # (n,): the outermost pixels have their middles half a pixel inside
+    if (room <= 0).any():
+        raise DataError(too_far(factors["weight"] + edge, size))
     factors["scale"] = np.minimum(factors["scale"], room / half.max(axis=(1, 2)))
     for axis, name in enumerate(("shift_x", "shift_y")):
         play = np.maximum(room - factors["scale"] * half[:, axis, 0], 0)

@@ -23,10 +23,13 @@ def middle(side, hole):
 def hide(images, hole, colour):
     """Return copies of pictures (N, H, H, C) with a hole in the middle that has one colour (C,), in levels of 255.
 
-    What was in the hole is gone. Raises DataError as `middle` does, and for pictures that are not square.
+    What was in the hole is gone. Raises DataError as `middle` does, and for pictures that are not square, or no colour.
     """
     if images.ndim != 4 or images.shape[1] != images.shape[2]:
         raise DataError(f"A hole is for square pictures (N, H, H, C); these are of shape {images.shape}.")
+    colour = np.asarray(colour)
+    if colour.shape != images.shape[3:] or not ((colour >= 0) & (colour <= 255)).all():
+        raise DataError(f"A colour is {images.shape[3]} numbers from 0 to 255, not {colour.tolist()}.")
     hidden = images.copy()
     hidden[middle(images.shape[1], hole)] = np.rint(colour)
     return hidden

@@ -10,6 +10,8 @@ In two folders, a picture of A and its partner of B have one name, but for the e
 """
 
 import os
+import re
+import unicodedata
 from pathlib import Path
 from typing import NamedTuple
 
@@ -90,6 +92,7 @@ def draw(task, *, split="train", size=28, channels=1, seed=0):
     """
     if task not in TASKS or split not in DRAWN:
         raise DataError(f"There is no task {task!r} of split {split!r}; choose {', '.join(TASKS)}, and train or test.")
+    check_channels(channels)
     seed = seed if split == "train" else [seed, 1]
     drawn, unit = {"size": size, "characters": glyphs.CHARACTERS}, size / 32
     line, fonts = 0.8 * unit, [glyphs.FACES.index(face) for face in ("DejaVuSans", "STIXGeneralItalic")]
@@ -137,10 +140,21 @@ def find_all(folder, split, hold_out):
                         "with --hold-out.")  # fmt: skip
     found = [find(folder / name) for name in (test if test and split == "test" else train)]
     for side in found:
+        if len(found) == 1:
+            demand_no_kinds(side)
         if len(side.files) < LEAST:
             raise DataError(f"{side.folder} holds {len(side.files)} picture: {LEAST} is the least.")
         passed_over(side)
     return found
+
+
+def demand_no_kinds(side):
+    """Raise DataError where pictures lie in folders of an A and of a B, each of which would be cut in two halves."""
+    inside = {part for file in side.files for part in file.relative_to(side.folder).parts[:-1]}
+    kinds = {re.sub("^(train|test|val)[ _-]?", "", name.casefold()): name for name in sorted(inside)}
+    if kinds.keys() - {""} == {"a", "b"}:
+        raise DataError(f"{side.folder} was taken for pairs side by side, and has folders {kinds['a']} and {kinds['b']}"
+                        ": name two folders A and B, or trainA and trainB, in the folder that is given.")  # fmt: skip
 
 
 def first_place(folder, places):
@@ -168,6 +182,7 @@ def partners(A, B):
     for side, names in zip((A, B), named, strict=True):
         for file in side.files:
             name = file.relative_to(side.folder).with_suffix("").as_posix()
+            name = unicodedata.normalize("NFC", name)  # an é can be written as one letter or as two
             if name in names:
                 raise DataError(f"{names[name]} and {file.name} have one name: which of them is meant? Remove one.")
             names[name] = file

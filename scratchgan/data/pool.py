@@ -1,7 +1,11 @@
 """A pool of past fakes, from which D is shown some, so that it does not forget what G did a while ago."""
 
+import math
+
 from scratchgan import xp
 from scratchgan.data.checks import check_whole
+from scratchgan.support.costs import afford
+from scratchgan.support.errors import DataError
 
 
 class Pool:
@@ -9,11 +13,14 @@ class Pool:
 
     exchange(fakes) is what D is shown in place of G's newest fakes (Shrivastava et al. 2017, "Learning from Simulated
     and Unsupervised Images through Adversarial Training"; Zhu et al. 2017, "Unpaired Image-to-Image Translation using
-    Cycle-Consistent Adversarial Networks"). A pool of size 0 shows the newest. Raises DataError for no whole number.
+    Cycle-Consistent Adversarial Networks"). A pool of size 0 shows the newest. Raises DataError for no whole number,
+    and for more than the memory holds.
     """
 
     def __init__(self, size, shape):
         check_whole("size of a pool", size, least=0)
+        if not xp.on_gpu():
+            afford(4 * int(size) * math.prod(shape), f"A pool of {size:,} pictures", "choose a smaller one", DataError)
         self.images = xp.zeros((size, *shape), "float32")  # (size, H, W_, C), on the device
         self.held = 0
 

@@ -340,9 +340,9 @@ class Concat(Sequential):
 # ---- what they demand ----------------------------------------------------------------------------
 
 
-def demand_tuple(owner, x, count=None, wanted="a tuple"):
-    """Raise TypeError unless a layer's input is a tuple, of so many parts if that is said."""
-    if not isinstance(x, tuple) or (count is not None and len(x) != count):
+def demand_tuple(owner, x, count=None, wanted="a tuple of parts"):
+    """Raise TypeError unless a layer's input is a tuple, of so many parts if that is said, else of one or more."""
+    if not isinstance(x, tuple) or (len(x) != count if count is not None else not x):
         raise TypeError(f"{owner!r}: the input is {kind(x)}, wanted {wanted}")
 
 

@@ -29,20 +29,24 @@ def sharpness(x):
     """Return the mean slope of each image, in levels per pixel: float64 (n,); blur makes it small.
 
     The slope is the length of (difference to the right, difference below). x: uint8 (n, H, W, C), on the host.
+    Raises ValueError for others, and for images that are one pixel wide or high, which have no slope.
     """
     demand_pairs("sharpness", x, x)
+    if min(x.shape[1:3]) < 2:
+        raise ValueError(f"sharpness: wanted images of 2 x 2 pixels or more, got {x.shape}")
     x = x.astype(np.float64)
     right, below = x[:, :-1, 1:] - x[:, :-1, :-1], x[:, 1:, :-1] - x[:, :-1, :-1]
     return np.hypot(right, below).mean(axis=(1, 2, 3))
 
 
 def compared(x, y):
-    """Return {name: number} of images x beside those that they should be: means over the images."""
-    numbers = {
-        "PSNR, dB": psnr(x, y).mean(),
-        "L1, levels of 255": absolute_error(x, y).mean(),
-        "sharpness, 1: the truth's": sharpness(x).mean() / max(sharpness(y).mean(), 1e-9),
-    }
+    """Return {name: number} of images x beside those that they should be, y: means over the images.
+
+    The sharpness is left out where y has none, and MS-SSIM where images are smaller than its window.
+    """
+    numbers = {"PSNR, dB": psnr(x, y).mean(), "L1, levels of 255": absolute_error(x, y).mean()}
+    if min(x.shape[1:3]) > 1 and sharpness(y).any():
+        numbers["sharpness, 1: the truth's"] = sharpness(x).mean() / sharpness(y).mean()
     if min(x.shape[1:3]) >= TAPS:
         numbers["MS-SSIM"] = ms_ssim(x, y).mean()
     return {name: float(number) for name, number in numbers.items()}

@@ -15,6 +15,8 @@ def roc_auc(scores, positive):
     scores, positive = np.asarray(scores), np.asarray(positive)
     if scores.shape != positive.shape or not np.isin(positive, (0, 1)).all():
         raise ValueError(f"roc_auc: wanted a 0 or 1 for each score, got {scores.shape} and {positive.shape}")
+    if scores.dtype.kind not in "biuf":  # complex numbers and texts have another order, or none
+        raise ValueError(f"roc_auc: wanted scores that are real numbers, got {scores.dtype}")
     scores, positive = scores.ravel(), positive.ravel().astype(bool)
     n_positive = int(positive.sum())
     n_negative = len(positive) - n_positive

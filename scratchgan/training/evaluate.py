@@ -219,7 +219,8 @@ class PointEvaluation(Evaluation):
 class PairEvaluation:
     """Translated pictures are compared with what they should have become; so are the inputs as they are, and truths.
 
-    What a classifier says of the truths themselves is the floor: some characters cannot be told apart.
+    What a classifier says of the truths themselves is the floor: some characters cannot be told apart. Raises
+    UserError where a classifier is given, and no test picture has a label that it could be held against.
     """
 
     columns = ("output", "input", "truth")
@@ -229,6 +230,8 @@ class PairEvaluation:
             comparisons = model.comparisons(n)
         self.n, self.asked = max(len(pair.inputs) for pair in comparisons.values()), n
         labelled = model.classes and any(pair.labels is not None for pair in comparisons.values())
+        if path and not labelled:
+            raise UserError(f"These test pictures have no classes that {path} could recognise: leave out --classifier.")
         self.classifier = classifier.load(model.classes, path or None) if labelled else None
         self.facts = {"classifier": self.classifier.name, "hash": self.classifier.hash} if labelled else {}
         self.before = {name: pair._replace(outputs=pair.inputs) for name, pair in comparisons.items()}

@@ -54,7 +54,8 @@ class Unpaired(Translation):
         """Return {direction: Comparison} of n test pairs; raise UserError where test pictures are no pairs."""
         if self.settings.data != "glyphs":
             truth = "nobody knows what a picture should have become"
-            raise UserError(f"evaluate measures pairs, and of --data {self.settings.data} {truth}: use confusion.")
+            other = "confusion" if self.settings.data in KINDS else "sample, and look"
+            raise UserError(f"evaluate measures pairs, and of --data {self.settings.data} {truth}: use {other}.")
         a, b, labels = self.held_out_pairs().rows(slice(0, n))
         there, back = self.translated(a), self.translated(b, self.translate_back)
         # Labels for filled glyphs alone: the classifier of `evaluate` has seen no outlines.
