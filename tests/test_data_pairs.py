@@ -193,6 +193,31 @@ def test_pairs_side_by_side_may_lie_in_folders_of_other_names(tmp_path):
     assert len(pairs.load(tmp_path).inputs) == 3
 
 
+@pytest.mark.parametrize("names", [("A", "B"), (".",)])
+def test_grey_beside_colour_is_not_made_grey_in_silence(tmp_path, names):
+    """A network that shall colour pictures would learn to copy."""
+    halves = [np.full((20, 20, 3), colour, np.uint8) for colour in ([90, 90, 90], [200, 30, 30])]
+    images = halves if len(names) == 2 else [np.hstack(halves)]
+    for name, image in zip(names, images, strict=True):
+        (tmp_path / name).mkdir(exist_ok=True)
+        for i in range(3):
+            Image.fromarray(image).save(tmp_path / name / f"{i}.png")
+    for load in (pairs.load, load_unpaired):
+        refused("A are grey, those of B in colour, and --channels 1", load, tmp_path, size=16)
+    assert pairs.load(tmp_path, size=16, channels=3).truths[0, 0, 0].tolist() == [200, 30, 30]
+    for file in tmp_path.rglob("*.png"):
+        Image.open(file).convert("L").convert("RGB").save(file)  # grey, though there are three channels
+    assert pairs.load(tmp_path, size=16).inputs.shape == (3, 16, 16, 1)
+
+
+@pytest.mark.parametrize("size", [(7, 20), (14, 7), (2, 1)])
+def test_pictures_that_are_too_small(tmp_path, size):
+    for name in ("A/1", "A/2", "B/1", "B/2"):
+        picture(tmp_path / f"{name}.png", 90, size=size)
+    for load in (pairs.load, load_unpaired):
+        refused(f"{size[0]} x {size[1]} pixels is too small, 8 x 8 is the least", load, tmp_path, size=16)
+
+
 def test_partners_of_two_shapes(tmp_path):
     """Their centre squares would show different parts; half the size is fine, rounding included."""
     fill(tmp_path / "A", side="A")

@@ -174,6 +174,7 @@ def draw_factors(n, *, size=28, characters="0123456789", seed=0, fonts=(), outli
     Raises DataError as `load` does, for no font of FACES, and for a width that is none, or leaves no room for a glyph.
     """
     check_arguments(n, size, characters)
+    check_room(n, size, channels=1)
     if outline != 0:
         check_positive("width of an outline", outline)
     fonts = np.atleast_1d(check_fonts(fonts))

@@ -31,6 +31,8 @@ DIRECTIONS = ("AtoB", "BtoA")
 TASKS = ("fill", "font", "weight", "hatch")  # of `draw`
 DRAWN = {"train": 10_000, "test": 2000}  # pairs
 LEAST = 2  # pictures of a split: of one, nothing can be learnt or told
+LEAST_SIDE = 8  # pixels: what is smaller would be enlarged to a blur
+COLOURED = 16  # levels by which a pixel's channels differ in a picture that is not grey
 # Where the pictures of a split may lie, in the order in which they are looked for; "." is the folder itself.
 PLACES = {
     "train": (("trainA", "trainB"), ("A/train", "B/train"), ("A", "B"), ("train",), (".",)),
@@ -76,6 +78,8 @@ def load_unpaired(folder, *, split="train", size=28, channels=1, hold_out=False)
     if len(found) == 1:
         pairs = load(folder, split=split, size=size, channels=channels, hold_out=hold_out)
         return pairs.inputs, pairs.truths
+    if channels == 1:
+        demand_alike([side.files[0] for side in found])
     kinds = []
     for side in found:
         rows = chosen(side.files, split, hold_out)
@@ -208,6 +212,8 @@ def read(files, found, size, channels, halves=True):
     check_channels(channels)
     sides = 2 if halves else 1
     check_room(sides * len(files), size, channels)
+    if channels == 1 and halves:
+        demand_alike(files[0])
     images = np.empty((len(files), sides, size, size, channels), np.uint8)
     doing = f"reading {printable(found.folder.name)}"
     for i, names in enumerate(one_by_one(found._replace(files=files), doing)):
@@ -216,6 +222,8 @@ def read(files, found, size, channels, halves=True):
             demand_one_shape(names, pictures)
         elif halves:
             pictures = cut(names[0], pictures[0])
+        for picture in pictures:
+            demand_size(names, picture)
         images[i] = [fit(picture, size) for picture in pictures]
     return images
 
@@ -242,3 +250,23 @@ def demand_one_shape(files, pictures):
     if abs(a * d - b * c) > max(a, b, c, d):
         raise DataError(f"{files[0]} has {a} x {b} pixels, and its partner in {files[1].parent} {c} x {d}: "
                         "cut them to one shape.")  # fmt: skip
+
+
+def demand_size(files, picture):
+    """Raise DataError for a picture that is too small to show something."""
+    if min(picture.size) < LEAST_SIDE:
+        width, height = picture.size
+        which = " and ".join(map(str, files))
+        raise DataError(f"{which}: a picture of {width} x {height} pixels is too small, {LEAST_SIDE} x {LEAST_SIDE} is "
+                        "the least.")  # fmt: skip
+
+
+def demand_alike(files):
+    """Raise DataError where the first picture of A is grey and that of B is not, or the reverse: both become grey."""
+    pictures = [opened(file, 3) for file in files]
+    pictures = pictures if len(files) == 2 else cut(files[0], pictures[0])
+    grey = [np.ptp(np.asarray(picture), axis=-1).max() < COLOURED for picture in pictures]
+    if grey[0] != grey[1]:
+        A, B = ("grey" if each else "in colour" for each in grey)
+        raise DataError(f"{files[0]}: pictures of A are {A}, those of B {B}, and --channels 1 makes all of them grey: "
+                        "take --channels 3, or make them grey yourself.")  # fmt: skip
