@@ -112,10 +112,9 @@ def content_encoder(width, rng):
 def style_encoder(features, rng):
     """Return E_s of each glyph by itself, their mean, and a layer: (N, K, 28, 28, 1) to (N, F)."""
     halve = {"kernel": (1, 4, 4), "stride": (1, 2, 2), "padding": (0, 1, 1), "rng": rng}
-    return Sequential(
-        Conv3d(1, 24, **halve), LeakyReLU(0.2), Conv3d(24, 48, **halve), LeakyReLU(0.2),
-        GlobalAvgPool(), Dense(48, features, rng=rng), LeakyReLU(0.2),
-    )  # fmt: skip
+    widths = (1, 24), (24, 48), (48, 96)  # sides 14, 7 and 3
+    see = [layer for pair in widths for layer in (Conv3d(*pair, **halve), LeakyReLU(0.2))]
+    return Sequential(*see, GlobalAvgPool(), Dense(96, features, rng=rng), LeakyReLU(0.2))
 
 
 def decoder(width, style, rng):
