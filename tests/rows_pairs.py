@@ -171,13 +171,23 @@ def modulated_convolution(draw, rng):
     return layer, ((n, *draw(st.tuples(few, few)), channels), (n, latent))
 
 
+def filled(latent, channels, rng):
+    """A FiLM that is not the identity that it starts as."""
+    film = FiLM(latent, channels, rng=rng)
+    for dense in (film.gain, film.shift):
+        dense.W.value[...] = xp.to_device(rng.standard_normal(dense.W.value.shape))
+    return film
+
+
+def film(draw, rng):
+    x_shape, latent = draw(shape), draw(size)
+    return filled(latent, x_shape[-1], rng), (x_shape, (x_shape[0], latent))
+
+
 def adaptive_norm(draw, rng):
     """AdaIN (Huang & Belongie 2017): channels get the mean and the deviation that a style asks for, a pair (x, s)."""
     n, channels, latent = draw(st.integers(1, 2)), draw(few), draw(few)
-    film = FiLM(latent, channels, rng=rng)
-    for dense in (film.gain, film.shift):
-        dense.W.value[...] = xp.to_device(rng.standard_normal(dense.W.value.shape))  # they start as zeros
-    layer = Conditional(InstanceNorm(channels, eps=0.3, affine=False), film, Tanh())
+    layer = Conditional(InstanceNorm(channels, eps=0.3, affine=False), filled(latent, channels, rng), Tanh())
     return layer, ((n, *draw(st.tuples(few, st.integers(2, 3))), channels), (n, latent))
 
 
@@ -189,6 +199,7 @@ SMOOTH = {
     "Modulate": modulate,
     "Scores": scores,
     "Mix": mix,
+    "FiLM": film,
 }
 COMPOSED = {
     "Fork": fork,

@@ -24,7 +24,8 @@ from scratchgan.weights import spectral_norm
 
 
 REFUSED = set(rows_param.SMOOTH) | set(rows_param.COMPOSED)  # weights that are functions of others
-REFUSED |= set(rows_condition.SMOOTH) | set(rows_condition.COMPOSED) | {"Embedding", "Each"}  # embeddings, and gains
+# Embeddings, gains and slopes.
+REFUSED |= set(rows_condition.SMOOTH) | set(rows_condition.COMPOSED) | {"Embedding", "Each", "PReLU"}
 
 
 @pytest.mark.parametrize("row", TABLE)
