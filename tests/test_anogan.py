@@ -334,7 +334,7 @@ def test_evaluate(tmp_path, monkeypatch, capsys):
     assert "AnoGAN, E" in out and "PCA 32" in out and "wrote run/residuals.png" in out.replace("\\", "/")
     found = json.loads((tmp_path / "run" / "residuals.json").read_text())
     assert found.keys() == {"AnoGAN, E", "PCA 32", "PCA 64"}
-    assert found["AnoGAN, E"].keys() == {"own score", "mean square", "largest", "pixel", "pixel, 3 x 3"}
+    assert found["AnoGAN, E"].keys() == {"error", "own score", "mean square", "largest", "pixel", "pixel, 3 x 3"}
     assert all(0 <= value <= 1 for numbers in found.values() for value in numbers.values())
     # 24 anomalies, 4 in a row, of 4 pictures each
     assert Image.open(tmp_path / "run" / "residuals.png").size == (16 * 34 + 2, 6 * 34 + 2)

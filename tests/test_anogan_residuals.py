@@ -29,7 +29,7 @@ def test_what_reconstructs_all_but_the_lesion_has_an_auc_of_1():
     masks = anomalous[:, None, None] & (rng.random((20, 8, 8)) < 0.2)
     found = anomaly.measured(with_lesions(y, masks), y, anomalous, masks)
     assert found.pop("pixel, 3 x 3") < 1  # what is beside a lesion lights up, too
-    assert found == {"mean square": 1, "largest": 1, "pixel": 1}
+    assert found == {"error": 0, "mean square": 1, "largest": 1, "pixel": 1}
 
 
 @pytest.mark.parametrize("depth", [40, -40])
@@ -66,11 +66,12 @@ def test_scores_by_brute_force():
     assert found["largest"] == pytest.approx(roc_auc(smooth.max((1, 2)), anomalous), abs=0.03)  # ties in float32
     assert found["pixel"] == pytest.approx(roc_auc(residual, masks), abs=1e-3)
     assert found["pixel, 3 x 3"] == pytest.approx(roc_auc(smooth, masks), abs=1e-3)
+    assert found["error"] == pytest.approx(((error / 127.5) ** 2)[~anomalous].mean())
 
 
 def test_without_masks_nothing_is_said_of_pixels():
     x, y = pictures(), pictures()
-    assert anomaly.measured(x, y, np.arange(20) < 5).keys() == {"mean square", "largest"}
+    assert anomaly.measured(x, y, np.arange(20) < 5).keys() == {"error", "mean square", "largest"}
 
 
 def test_pictures_that_do_not_belong_together():
@@ -127,7 +128,7 @@ def test_the_table_and_the_picture():
     assert list(found) == ["this", "PCA 32", "PCA 64"]
     lines = anomaly.text(found).splitlines()
     assert len(lines) == 4 and len({len(line) for line in lines}) == 1
-    assert lines[1].split()[:2] == ["this", "0.000"] and lines[2].split()[2] == "-"
+    assert lines[1].split()[:3] == ["this", "0.0000", "0.0000"] and lines[2].split()[3] == "-"
     shown = anomaly.picture(test, y)
     assert shown.shape[1] == 16 * 10 + 2 and shown.shape[0] == 2 * 10 + 2  # 8 anomalies, 4 in a row
     assert anomaly.picture(test._replace(masks=None), y).shape[1] == 12 * 10 + 2

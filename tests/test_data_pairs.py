@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from scratchgan.data import Pairs, load_unpaired, pairs
+from scratchgan.data import Pairs, pairs
 from scratchgan.data.held_out import LEAST
 from scratchgan.support.errors import DataError
 
@@ -69,16 +69,16 @@ def test_every_layout(tmp_path, layout):
     assert greys(found.inputs) == [0, 2, 4] and greys(found.truths) == [100, 102, 104]
     back = pairs.load(tmp_path, direction="BtoA")
     assert greys(back.inputs) == [100, 102, 104] and greys(back.truths) == [0, 2, 4]
-    A, B = load_unpaired(tmp_path, size=16)
+    A, B = pairs.load_unpaired(tmp_path, size=16)
     assert greys(A) == [0, 2, 4] and greys(B) == [100, 102, 104]
     if tested:
         found = pairs.load(tmp_path, split="test")
         assert greys(found.inputs) == [20, 22] and greys(found.truths) == [120, 122]
-        assert greys(load_unpaired(tmp_path, split="test")[1]) == [120, 122]
+        assert greys(pairs.load_unpaired(tmp_path, split="test")[1]) == [120, 122]
         refused("has test pictures of its own, in .*: leave out --hold-out", pairs.load, tmp_path, hold_out=True)
     else:
         refused("has no test pictures: move some .*--hold-out", pairs.load, tmp_path, split="test")
-        refused("has no test pictures", load_unpaired, tmp_path, split="test")
+        refused("has no test pictures", pairs.load_unpaired, tmp_path, split="test")
 
 
 def test_colours_and_centre_squares(tmp_path):
@@ -123,9 +123,9 @@ def test_one_in_ten_is_held_out(tmp_path):
     assert len(train.inputs) + len(test.inputs) == 300 and len(test.inputs) >= LEAST
     for part in (train, test):
         np.testing.assert_array_equal(part.inputs[:, 0, 0, 0] + 128, part.truths[:, 0, 0, 0])
-    A, B = load_unpaired(tmp_path, split="test", size=8, hold_out=True)
+    A, B = pairs.load_unpaired(tmp_path, split="test", size=8, hold_out=True)
     assert min(len(A), len(B)) >= LEAST
-    every = [load_unpaired(tmp_path, split=split, size=8, hold_out=True)[1] for split in ("train", "test")]
+    every = [pairs.load_unpaired(tmp_path, split=split, size=8, hold_out=True)[1] for split in ("train", "test")]
     assert sum(map(len, every)) == 300
 
 
@@ -140,9 +140,9 @@ def test_unpaired_kinds_have_any_lengths_and_names(tmp_path):
     fill(tmp_path / "trainA", 5, side="A")
     fill(tmp_path / "trainB", 3, 20, side="B")
     picture(tmp_path / "trainB" / "x" / "tall.png", 9, size=(8, 31))
-    refused("holds pictures both directly", load_unpaired, tmp_path)
+    refused("holds pictures both directly", pairs.load_unpaired, tmp_path)
     (tmp_path / "trainB" / "x" / "tall.png").rename(tmp_path / "trainB" / "tall.png")
-    A, B = load_unpaired(tmp_path)
+    A, B = pairs.load_unpaired(tmp_path)
     assert len(A) == 5 and greys(B) == [140, 142, 144, 9]
     refused("has no partner", pairs.load, tmp_path)
 
@@ -183,7 +183,7 @@ def test_two_folders_of_other_names_are_not_cut_in_halves(tmp_path, names):
     for name in names:
         for i in range(3):
             picture(tmp_path / name / f"{i}.png", 7, size=(40, 20))
-    for load in (pairs.load, load_unpaired):
+    for load in (pairs.load, pairs.load_unpaired):
         refused("taken for pairs side by side, and has folders .* and .*: name two folders A and B", load, tmp_path)
 
 
@@ -202,7 +202,7 @@ def test_grey_beside_colour_is_not_made_grey_in_silence(tmp_path, names):
         (tmp_path / name).mkdir(exist_ok=True)
         for i in range(3):
             Image.fromarray(image).save(tmp_path / name / f"{i}.png")
-    for load in (pairs.load, load_unpaired):
+    for load in (pairs.load, pairs.load_unpaired):
         refused("A are grey, those of B in colour, and --channels 1", load, tmp_path, size=16)
     assert pairs.load(tmp_path, size=16, channels=3).truths[0, 0, 0].tolist() == [200, 30, 30]
     for file in tmp_path.rglob("*.png"):
@@ -214,7 +214,7 @@ def test_grey_beside_colour_is_not_made_grey_in_silence(tmp_path, names):
 def test_pictures_that_are_too_small(tmp_path, size):
     for name in ("A/1", "A/2", "B/1", "B/2"):
         picture(tmp_path / f"{name}.png", 90, size=size)
-    for load in (pairs.load, load_unpaired):
+    for load in (pairs.load, pairs.load_unpaired):
         refused(f"{size[0]} x {size[1]} pixels is too small, 8 x 8 is the least", load, tmp_path, size=16)
 
 
@@ -230,15 +230,15 @@ def test_partners_of_two_shapes(tmp_path):
 
 
 def test_folders_that_are_missing_empty_or_of_one_picture(tmp_path):
-    for load in (pairs.load, load_unpaired):
+    for load in (pairs.load, pairs.load_unpaired):
         refused("There is no folder .*nowhere", load, tmp_path / "nowhere")
         refused("holds no pictures", load, tmp_path)
     (tmp_path / "A").mkdir()
     refused("has a folder A, but no B", pairs.load, tmp_path)
     fill(tmp_path / "B", 2)
-    refused("The folder .*A holds no pictures", load_unpaired, tmp_path)
+    refused("The folder .*A holds no pictures", pairs.load_unpaired, tmp_path)
     fill(tmp_path / "A", 1)
-    refused("A holds 1 picture: 2 is the least", load_unpaired, tmp_path)
+    refused("A holds 1 picture: 2 is the least", pairs.load_unpaired, tmp_path)
     (tmp_path / "trainB").mkdir()
     refused("has a folder trainB, but no trainA", pairs.load, tmp_path)
     (tmp_path / "file").touch()
@@ -254,7 +254,7 @@ def test_test_pictures_alone_are_no_training_pictures(tmp_path, names):
 
 def test_a_folder_that_is_too_small_to_hold_out(tmp_path):
     fill(tmp_path, 30)
-    for load in (pairs.load, load_unpaired):
+    for load in (pairs.load, pairs.load_unpaired):
         refused("--hold-out would keep", load, tmp_path, hold_out=True)
 
 

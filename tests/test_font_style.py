@@ -72,7 +72,7 @@ def follows_D(margin):
 
 def follows_G(**options):
     model, told = small(**options)
-    l1, gan = model.settings.l1, not model.settings.no_gan
+    l1, gan = model.settings.l1, model.settings.gan
     step = lambda x, inputs, f: model.generator_step(x, f, *model.G.forward(model.given(inputs)))
     follows(model, "G", step, told, objective_G(l1, gan), lambda said: l1 * said["L1"] + said.get("G", 0))
 
@@ -82,7 +82,7 @@ def test_the_discriminators_step_follows_its_objective(margin):
     follows_D(margin)
 
 
-@pytest.mark.parametrize("options", [{}, {"no_gan": True}, {"l1": 0}, {"l1": 3.5}])
+@pytest.mark.parametrize("options", [{}, {"gan": False}, {"l1": 0}, {"l1": 3.5}])
 def test_the_generators_step_follows_its_objective(options):
     follows_G(**options)
 
@@ -128,7 +128,7 @@ def test_a_step_moves_every_weight_of_both_networks():
 
 
 def test_without_the_game_D_is_never_asked():
-    model, told = small(no_gan=True)
+    model, told = small(gan=False)
     before = copy.deepcopy(model.D.state())
     model.D.forward = None
     assert set(model.step(batches(in_bytes(*told)))) == {"L1"}

@@ -25,6 +25,7 @@ from scratchgan.layers.condition import Conditional, FiLM, Projection
 from scratchgan.layers.norm import InstanceNorm
 from scratchgan.optim import Adam, cosine
 from scratchgan.training import option
+from scratchgan.training.styles import StyleTransfer, recognise
 from scratchgan.weights import spectral_norm
 
 
@@ -41,10 +42,10 @@ class Settings(training.Settings):
     style: int = option(64, "numbers that a style becomes", minimum=1)
     width: int = option(32, "channels of the content at half its side", minimum=2)
     l1: float = option(30.0, "weight of the L1 loss", minimum=0)
-    no_gan: bool = option(False, "descend the L1 loss alone")
+    gan: bool = option(True, "a game with D, too; --no-gan: the L1 loss alone")
 
 
-class FontStyle(training.StyleTransfer):
+class FontStyle(StyleTransfer):
     """G: side 28 to 7 and back, told a style in each norm. D: to 7 x 7, and a projection."""
 
     def __init__(self, settings, shape, rng):
@@ -60,7 +61,7 @@ class FontStyle(training.StyleTransfer):
         x, inputs, f = (xp.to_device(part) for part in batches.next())
         x, inputs = data.to_signed(x), data.to_signed(inputs)
         fake, G_tape = self.G.forward(self.given(inputs))  # serves both steps
-        D = {} if self.settings.no_gan else {"D": self.discriminator_step(x, f, fake)}
+        D = {"D": self.discriminator_step(x, f, fake)} if self.settings.gan else {}
         return D | self.generator_step(x, f, fake, G_tape)
 
     def discriminator_step(self, x, f, fake):
@@ -77,7 +78,7 @@ class FontStyle(training.StyleTransfer):
         # G descends -D(G(c, s), f) + 30 |x - G(c, s)|_1
         l1, d_fake = losses.l1(fake, x)
         d_fake, told = self.settings.l1 * d_fake, {"L1": l1}
-        if not self.settings.no_gan:
+        if self.settings.gan:
             logits, D_tape = self.D.forward((fake, f))  # by D's new weights
             told["G"], d_logits = losses.hinge_generator(logits)
             (d_fooled, _), _ = self.D.pull(D_tape, d_logits)  # through D, not into D; f has none
@@ -146,4 +147,4 @@ def discriminator(rng):
 
 
 if __name__ == "__main__":
-    training.main(FontStyle, Settings, commands=[training.recognise])
+    training.main(FontStyle, Settings, commands=[recognise])

@@ -7,10 +7,10 @@ import numpy as np
 
 from scratchgan.data import folders, glyphs, images, mixtures, mnist, pairs
 from scratchgan.data.batches import Batches
-from scratchgan.data.checks import check_channels, check_labels, check_room, check_whole
+from scratchgan.data.checks import check_channels, check_labels, check_room, check_split, check_whole
 from scratchgan.data.held_out import held_out
 from scratchgan.data.images import Images, to_bytes, to_signed
-from scratchgan.data.pairs import Pairs, load_unpaired
+from scratchgan.data.pairs import Pairs
 from scratchgan.support.errors import DataError
 
 __all__ = [
@@ -21,7 +21,6 @@ __all__ = [
     "glyphs",
     "images",
     "load_images",
-    "load_unpaired",
     "mixtures",
     "mnist",
     "pairs",
@@ -43,8 +42,7 @@ def load_images(name, *, data_dir=None, size=28, channels=1, count=10_000, seed=
     """
     check_whole("size of a picture", size)
     check_channels(channels)
-    if split not in ("train", "test"):
-        raise DataError(f"There is no split {split!r}; choose train or test.")
+    check_split(split)
     name = os.path.expanduser(os.fsdecode(name))
     if name == "glyphs":
         loaded = glyphs.load(count, size=size, seed=seed if split == "train" else [seed, 1])

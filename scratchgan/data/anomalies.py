@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from scratchgan.data import load_images, phantom, photos
+from scratchgan.data.checks import check_split
 from scratchgan.support.errors import DataError
 
 LEARNED = 6000  # healthy heads, or patches of a retina, to learn from
@@ -36,8 +37,7 @@ def load(name, split="train", normal=0, seed=0, data_dir=None):
     it, all other classes being anomalies.
     Raises DataError for other splits and for a class that is not there, and as the loaders do.
     """
-    if split not in ("train", "test"):
-        raise DataError(f"There is no split {split!r}; choose train or test.")
+    check_split(split)
     if name in MEDICAL:
         return MEDICAL[name](split, seed)
     loaded = load_images(name, data_dir=data_dir, seed=seed, split=split)

@@ -28,6 +28,12 @@ def check_channels(channels):
         raise DataError(f"Pictures have 1 channel (grey) or 3 (RGB), not {channels}.")
 
 
+def check_split(split):
+    """Raise DataError unless `split` is train or test."""
+    if split not in ("train", "test"):
+        raise DataError(f"There is no split {split!r}; choose train or test.")
+
+
 def check_room(n, size, channels):
     """Raise DataError unless there is memory for n pictures of this size."""
     what = f"{n:,} pictures of {size} x {size}"

@@ -3,9 +3,8 @@
 import numpy as np
 
 from scratchgan.data import glyphs, images, mnist, pairs
-from scratchgan.data.checks import check_channels, check_whole
+from scratchgan.data.checks import check_channels, check_split, check_whole
 from scratchgan.data.pairs import Pairs, load_unpaired
-from scratchgan.support.errors import DataError
 
 LINE = 1.2  # pixels of an outline, in a picture of 28 x 28
 
@@ -20,8 +19,7 @@ def load(name, *, split="train", size=28, channels=1, seed=0, data_dir=None, hol
     """
     check_whole("size of a picture", size)
     check_channels(channels)
-    if split not in pairs.DRAWN:
-        raise DataError(f"There is no split {split!r}; choose train or test.")
+    check_split(split)
     rng = np.random.default_rng([seed, 2])
     if name == "glyphs":
         A, B, labels = filled_and_outlined(split, size, seed)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from scratchgan.data.checks import check_split
 from scratchgan.data.download import download
 from scratchgan.data.images import Images
 from scratchgan.support.costs import afford
@@ -150,8 +151,7 @@ def load(split="train", *, name="mnist", data_dir=None):
 def check_name(name, split):
     if name not in CLASSES:
         raise DataError(f"There is no data set {name!r}; choose {', '.join(CLASSES)}.")
-    if split not in ("train", "test"):
-        raise DataError(f"There is no split {split!r}; choose train or test.")
+    check_split(split)
 
 
 def read_pair(name, image_path, label_path):

@@ -19,7 +19,7 @@ import numpy as np
 from PIL import ImageOps
 
 from scratchgan.data import glyphs
-from scratchgan.data.checks import check_channels, check_room, check_whole
+from scratchgan.data.checks import check_channels, check_room, check_split, check_whole
 from scratchgan.data.folders import find, one_by_one, passed_over
 from scratchgan.data.held_out import held_out
 from scratchgan.data.images import check_usable, fit, flatten
@@ -128,8 +128,7 @@ def hatched(images, period, rng):
 
 def find_all(folder, split, hold_out):
     """Return a `folders.Folder` of pairs side by side, or one of A and one of B, in which this split lies."""
-    if split not in PLACES:
-        raise DataError(f"There is no split {split!r}; choose train or test.")
+    check_split(split)
     folder = Path(os.path.expanduser(folder))
     if not folder.is_dir():
         find(folder)  # which says what is wrong

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scratchgan.data.checks import check_channels, check_room, check_whole
+from scratchgan.data.checks import check_channels, check_room, check_split, check_whole
 from scratchgan.data.images import check_usable, flatten
 from scratchgan.support.errors import DataError
 from scratchgan.support.pictures import open_picture
@@ -97,9 +97,3 @@ def patches(pictures, n, size, rng, within=None):
             inside = within is None or within[place].all()
         cut[i] = picture[place][:, ::-1] if rng.random() < 0.5 else picture[place]
     return cut
-
-
-def check_split(split):
-    """Raise DataError unless `split` is train or test."""
-    if split not in ("train", "test"):
-        raise DataError(f"There is no split {split!r}; choose train or test.")

@@ -1,4 +1,4 @@
-"""Activations, with both derivatives in terms of their output y; softmax, maxout over channels."""
+"""Activations, with both derivatives in terms of their output y; PReLU, softmax, maxout."""
 
 from scratchgan import xp
 from scratchgan.layers import functions, sums

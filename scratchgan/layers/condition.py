@@ -137,9 +137,9 @@ class ConditionalAffine(Layer):
 
 
 class FiLM(Sequential):
-    """y = (1 + g(s)) x + h(s), g and h Dense: a style s scales and shifts channels (Perez et al. 2018).
+    """y = (1 + g(s)) x + h(s): a style s scales and shifts channels (Perez et al. 2018).
 
-    x: (N, ..., C); s: (N, features), which has a gradient, other than a label. g and h start as
+    g and h are Dense. x: (N, ..., C); s: (N, features), which has a gradient, other than a label. g and h start as
     zeros: the identity. After InstanceNorm(affine=False) it is AdaIN (Huang & Belongie 2017).
     """
 

@@ -3,19 +3,22 @@
 import numpy as np
 
 from scratchgan import plots
+from scratchgan.metrics import neighbours
 from scratchgan.metrics.pixels import demand_pairs
+from scratchgan.metrics.points import on_device
 from scratchgan.metrics.roc import roc_auc
 
 COMPONENTS = (32, 64)  # of the PCAs in a table
 
 
 def measured(x, y, anomalous, masks=None, scores=None):
-    """Return {name: AUC} of images x that were reconstructed as y, by every score; of pixels too, with masks.
+    """Return {name: number} of images x that were reconstructed as y: AUCs of every score; of pixels too, with masks.
 
     `mean square` is mean (x - y)^2 of a picture; `largest` the largest of its residuals |x - y|, averaged over colours
     and over 3 x 3 pixels, since a lesion is larger than a pixel and noise is not. `pixel` asks each pixel of all
     pictures whether it is in a mask, by its own residual, and `pixel, 3 x 3` by that average. No score is scaled by
-    what is seen in the test set: only their order counts.
+    what is seen in the test set: only their order counts. `error` is no AUC, but the mean square of those that are as
+    usual, of pictures from -1 to 1.
     x, y: uint8 (n, H, W, C); anomalous: booleans (n,); masks: booleans (n, H, W); scores: (n,), somebody's own.
     """
     demand_pairs("measured", x, y)
@@ -27,7 +30,7 @@ def measured(x, y, anomalous, masks=None, scores=None):
     found |= {"mean square": roc_auc(square, anomalous), "largest": roc_auc(largest, anomalous)}
     if masks is not None:
         found |= {"pixel": roc_auc(residual, masks), "pixel, 3 x 3": roc_auc(smooth, masks)}
-    return found
+    return {"error": float(square[~np.asarray(anomalous, bool)].mean()) / 127.5**2} | found
 
 
 def averaged(maps):
@@ -42,7 +45,7 @@ def principal(known, x, components):
 
     V: the first eigenvectors of the covariance of known (N, H, W, C), m its mean: the best linear autoencoder.
     """
-    rows, test = (images.reshape(len(images), -1).astype(np.float64) for images in (known, x))
+    rows, test = flat(known), flat(x)
     mean = rows.mean(axis=0)
     _, V = np.linalg.eigh((rows - mean).T @ (rows - mean))  # eigenvalues ascend
     V = V[:, max(V.shape[1] - components, 0) :]
@@ -50,12 +53,15 @@ def principal(known, x, components):
     return np.rint(np.clip(y, 0, 255)).astype(np.uint8).reshape(x.shape)
 
 
+def flat(images):
+    """Return images as rows of numbers: float64 (n, H W C)."""
+    return images.reshape(len(images), -1).astype(np.float64)
+
+
 def nearest(known, x):
     """Return for each image of x the known one that is nearest to it, by Euclidean distance: (n, H, W, C)."""
-    rows, test = (images.reshape(len(images), -1).astype(np.float32) for images in (known, x))
-    half = (rows**2).sum(axis=1) / 2
-    found = [(half - test[start : start + 500] @ rows.T).argmin(axis=1) for start in range(0, len(test), 500)]
-    return known[np.concatenate(found)]
+    points, sample = on_device("nearest", 1, x=flat(x), known=flat(known))
+    return known[neighbours.nearest(points, sample)[1]]
 
 
 # ---- what is shown ---------------------------------------------------------------------------------------
@@ -74,9 +80,9 @@ def table(who, test, known, y, scores):
 def text(found):
     """Return a `table` as lines for people; a dash where somebody has no such score."""
     names = list(dict.fromkeys(name for numbers in found.values() for name in numbers))
-    lines = [f"{'AUC':12}" + "".join(f"{name:>14}" for name in names)]
+    lines = [f"{'':12}" + "".join(f"{name:>14}" for name in names)]
     for who, numbers in found.items():
-        cells = (f"{numbers[name]:.3f}" if name in numbers else "-" for name in names)
+        cells = (f"{numbers[name]:.4f}" if name in numbers else "-" for name in names)
         lines.append(f"{who:12}" + "".join(f"{cell:>14}" for cell in cells))
     return "\n".join(lines)
 

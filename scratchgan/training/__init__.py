@@ -7,10 +7,9 @@ from scratchgan.training.loop import load_model, train
 from scratchgan.training.model import Model
 from scratchgan.training.progress import Stopped
 from scratchgan.training.settings import Settings, option
-from scratchgan.training.styles import StyleTransfer, recognise
 from scratchgan.training.translation import Comparison, Translation
 
 __all__ = [
-    "Comparison", "LabelledModel", "Model", "Settings", "Stopped", "StyleTransfer", "Translation",
-    "accuracy", "arithmetic", "load_model", "main", "option", "recognise", "train",
+    "Comparison", "LabelledModel", "Model", "Settings", "Stopped", "Translation",
+    "accuracy", "arithmetic", "load_model", "main", "option", "train",
 ]  # fmt: skip

@@ -8,8 +8,8 @@ from scratchgan import data, plots
 from scratchgan.data import glyphs, photos, scales
 from scratchgan.metrics import classifier, pixels
 from scratchgan.metrics.frechet import frechet
+from scratchgan.training import evaluate
 from scratchgan.training.command import load, parse_run, write, write_numbers
-from scratchgan.training.evaluate import fitted
 from scratchgan.training.settings import option
 from scratchgan.training.translation import Comparison, Translation
 
@@ -120,8 +120,8 @@ def measured(images, known, judge):
     """Return {name: number} of images beside the truths; features are a classifier's, if there is a judge."""
     numbers = pixels.compared(images, known.truths)
     if judge is not None:
-        numbers["class accuracy-LeNet"] = judge.accuracy(fitted(images, judge.shape), known.labels)
-        features = [judge.features(fitted(some, judge.shape)) for some in (images, known.truths)]
+        numbers["class accuracy-LeNet"] = judge.accuracy(evaluate.fitted(images, judge.shape), known.labels)
+        features = [judge.features(evaluate.fitted(some, judge.shape)) for some in (images, known.truths)]
         numbers["FID-LeNet"] = frechet(*features)
     return {name: None if np.isinf(number) else number for name, number in numbers.items()}
 
@@ -135,9 +135,5 @@ def whole(model, photo):
 
 def text(numbers):
     """Return a table as lines for people: a row for each number, a column for each way."""
-    names = list(dict.fromkeys(name for row in numbers.values() for name in row))
-    lines = [" " * 26 + "".join(f"{way:>10}" for way in numbers)]
-    for name in names:
-        values = [row.get(name) for row in numbers.values()]
-        lines.append(f"{name:26}" + "".join(f"{'-' if value is None else f'{value:.4g}':>10}" for value in values))
-    return "\n".join(lines)
+    names = dict.fromkeys(name for row in numbers.values() for name in row)
+    return evaluate.text({name: [row.get(name) for row in numbers.values()] for name in names}, list(numbers))
