@@ -7,6 +7,7 @@ import numpy as np
 from scratchgan import data, xp
 from scratchgan.data import domains
 from scratchgan.metrics import classifier
+from scratchgan.metrics.frechet import frechet
 from scratchgan.metrics.pixels import psnr
 from scratchgan.support.errors import SettingsError, UserError
 from scratchgan.training.command import load, parse_run, write_numbers
@@ -112,18 +113,25 @@ def confusion(Model, Settings, program, argv):
 
 
 def judged(judge, inputs, outputs, wanted, labels):
-    """Return what a classifier says of pictures before and after translation, and of real ones of the wanted kind."""
-    classes = [judge.predict(fitted(images, judge.shape)) for images in (inputs, outputs, wanted)]
+    """Return what a classifier says of pictures before and after translation, and of real ones of the wanted kind.
+
+    Its features tell how far the first two are from the real ones: a class that is kept says nothing alone.
+    """
+    seen = [fitted(images, judge.shape) for images in (inputs, outputs, wanted)]
+    classes, features = map(judge.predict, seen), list(map(judge.features, seen))
     names = ("untranslated", "translated", "real")
-    table = np.zeros((10, 10), int)
-    np.add.at(table, (labels, classes[1]), 1)
-    right = {name: float((own == labels).mean()) for name, own in zip(names, classes, strict=True)}
+    table, named = np.zeros((10, 10), int), dict(zip(names, classes, strict=True))
+    np.add.at(table, (labels, named["translated"]), 1)
+    right = {name: float((own == labels).mean()) for name, own in named.items()}
+    distance = dict(zip(names, (frechet(own, features[2]) for own in features[:2]), strict=False))
     changed = float(np.abs(data.to_signed(outputs) - data.to_signed(inputs)).mean())
-    return {"class kept": right, "changed by": changed, "matrix": table.tolist()}
+    return {"class kept": right, "changed by": changed, "FID-LeNet": distance, "matrix": table.tolist()}
 
 
 def text(numbers):
     """Return what `judged` returned as lines for people: a row for each class that went in."""
     rows = [f"  {digit} | " + " ".join(f"{count:4}" for count in row) for digit, row in enumerate(numbers["matrix"])]
     kept = ", ".join(f"{name} {100 * share:.1f} %" for name, share in numbers["class kept"].items())
-    return "\n".join([*rows, f"  right class: {kept}; pixels changed by {numbers['changed by']:.3f}"])
+    far = ", ".join(f"{name} {distance:.0f}" for name, distance in numbers["FID-LeNet"].items())
+    changed = f"  pixels changed by {numbers['changed by']:.3f}; FID-LeNet to real ones: {far}"
+    return "\n".join([*rows, f"  right class: {kept}", changed])
