@@ -53,7 +53,7 @@ def test_the_gradient_checker_stays_small():
     causes = [path for path in checker if path.parent.name == "causes"]
     assert lines(causes) <= 1510
     assert lines(of_room("gradcheck")) - lines(causes) <= 2295
-    assert lines(of_room("vectors")) <= 1450
+    assert lines(of_room("vectors")) <= 1460  # PReLU's slopes: the first pointwise layer with a parameter
     for path in set(PACKAGE) - set(checker) - set(of_room("__main__.py")):
         text = path.read_text(encoding="utf-8")
         assert "import gradcheck" not in text and "scratchgan.gradcheck" not in text, path

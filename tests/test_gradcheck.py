@@ -1,7 +1,5 @@
 """What the checker itself must obey: no false alarm, no bug missed, and nothing to choose."""
 
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -318,29 +316,6 @@ def test_directions_judge_a_network_of_a_million_parameters():
     assert sum(W.size for W in weights) > 1e6 and time.process_time() - start < 20
     wrong = check(forward, lambda *w: backward(*w, factor=1.001), weights, directions=2, names=("W1", "W2", "W3", "W4"))
     assert [name for name, verdict in wrong.verdict.items() if verdict == WRONG] == ["W3"], str(wrong)
-
-
-def test_a_convolution_is_checked_in_every_entry_within_two_seconds():
-    from scratchgan.layers import Conv2d
-
-    layer = Conv2d(4, 4, 3, padding=1, rng=np.random.default_rng(0)).astype("float64")
-    start = time.process_time()
-    report = check(layer, rng.standard_normal((3, 8, 8, 4)))
-    assert report.ok, str(report)
-    assert time.process_time() - start < 2
-    assert sum(c.checked.size for c in report.comparisons.values()) == 768 + 144 + 4
-
-
-def test_import_is_fast_and_needs_numpy_only():
-    code = """
-import sys, time, numpy
-start = time.process_time()
-import scratchgan.gradcheck
-assert time.process_time() - start < 0.2, time.process_time() - start
-for name in ("matplotlib", "PIL", "tqdm", "threadpoolctl", "cupy", "pytest", "scratchgan.training", "scratchgan.data"):
-    assert name not in sys.modules, name
-"""
-    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_json_holds_what_the_report_says():

@@ -62,6 +62,16 @@ def pointwise(layer, kinked=False):
     return [*cases, Case("saturated", about, layer, normal(4, 5, scale=4.0))]
 
 
+def prelu():
+    """Cases for PReLU; each channel has a slope of its own, the second one a negative slope."""
+    cases = pointwise(None, kinked=True)
+    for i, case in enumerate(cases):
+        channels = case.x.shape[-1]
+        cases[i] = case._replace(layer=layers.PReLU(channels))
+        cases[i].layer.a.value[:] = 0.25 - 0.75 * numpy.arange(channels) + numpy.arange(channels) ** 2 / 4
+    return cases
+
+
 def softmax(layer):
     """Cases for functions of rows."""
     about = "exp(x) overflows unless the maximum is taken away first"
@@ -167,6 +177,7 @@ def pictures(make):
 LAYERS = {
     "relu": lambda: pointwise(layers.ReLU(), kinked=True),
     "leaky_relu": lambda: pointwise(layers.LeakyReLU(0.2), kinked=True),
+    "prelu": prelu,
     "elu": lambda: pointwise(layers.ELU(), kinked=True),
     "tanh": lambda: pointwise(layers.Tanh()),
     "sigmoid": lambda: pointwise(layers.Sigmoid()),
