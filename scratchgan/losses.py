@@ -204,18 +204,23 @@ def hinge(logits, sign):
     return xp.maximum(short, 0).mean(), (short > 0).astype(logits.dtype) * (-sign / n)
 
 
-def softmax_cross_entropy(logits, labels):
-    """-E log softmax(logits)[label], for logits (N, ..., K) and integers (N, ...) from 0 to K - 1.
+def softmax_cross_entropy(logits, labels, weights=None):
+    """-(1/n) sum w log softmax(logits)[label], n the number of labels; w is 1 where not given.
 
-    Takes logits: a softmax before it would be a softmax taken twice.
+    logits are (N, ..., K), labels integers (N, ...) from 0 to K - 1, weights like labels. A weight
+    of 0 leaves a label out; with advantages for weights, which may be negative, the gradient is
+    REINFORCE's (Williams 1992). Takes logits: a softmax before it would be a softmax taken twice.
     """
     count("softmax_cross_entropy", logits)
     classes = logits.shape[-1]
     check_labels("softmax_cross_entropy", "labels", labels, classes, logits.shape[:-1])
     one_hot = (labels[..., None] == xp.arange(classes)).astype(logits.dtype)
     log_p = functions.log_softmax(logits)
-    n = labels.size
-    return (log_p * one_hot).sum() * (-1 / n), (xp.exp(log_p) - one_hot) * (1 / n)
+    w = 1 / labels.size
+    if weights is not None:
+        check("softmax_cross_entropy", "weights", weights, labels.shape, logits.dtype)
+        w = w * weights[..., None]  # (N, ..., 1)
+    return -(w * log_p * one_hot).sum(), w * (xp.exp(log_p) - one_hot)
 
 
 def l1(x, target):

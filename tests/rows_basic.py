@@ -113,6 +113,7 @@ SMOOTH = {
     "Softplus": pointwise(lambda draw: Softplus()),
     "Surprise": pointwise(lambda draw: Surprise(draw(st.sampled_from([1, -1])))),
     "Softmax": pointwise(lambda draw: Softmax()),
+    "Softmax, temperature": pointwise(lambda draw: Softmax(draw(st.floats(0.5, 4)))),
     "LogSoftmax": pointwise(lambda draw: LogSoftmax()),
     "Flatten": pointwise(lambda draw: Flatten()),
     "Reshape": reshape,

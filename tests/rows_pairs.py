@@ -7,6 +7,8 @@ from scratchgan import xp
 from scratchgan.initializers import normal
 from scratchgan.layers import (
     Add,
+    Attention,
+    Causal,
     Concat,
     Conditional,
     Conv2d,
@@ -134,6 +136,24 @@ def attention(draw, rng):
     return Residual(Sequential(Fork(weights, values), Mix(), out)), (n, *places, channels)
 
 
+def causal(draw, rng):
+    length = draw(size)
+    return Causal(), (draw(few), length, length)
+
+
+def head(draw, rng):
+    """One head, over a sequence or a picture; of a sequence it may be causal."""
+    places, channels = draw(positions), draw(few)
+    hidden = len(places) == 1 and draw(st.booleans())
+    return Attention(channels, draw(few), causal=hidden, rng=rng), (draw(few), *places, channels)
+
+
+def two_heads(draw, rng):
+    channels = draw(few)
+    heads = Concat(*[Attention(channels, 2, causal=True, rng=rng) for _ in range(2)])
+    return Residual(Sequential(heads, Dense(4, channels, rng=rng))), (draw(few), draw(size), channels)
+
+
 def cross_attention(draw, rng):
     """A picture asks, a sequence answers."""
     n, channels, words, features = draw(few), draw(few), draw(few), draw(few)
@@ -199,6 +219,7 @@ SMOOTH = {
     "Modulate": modulate,
     "Scores": scores,
     "Mix": mix,
+    "Causal": causal,
     "FiLM": film,
 }
 COMPOSED = {
@@ -207,6 +228,8 @@ COMPOSED = {
     "labels handed on": handed_on,
     "a tuple that meets": parts_that_meet,
     "self-attention": attention,
+    "Attention": head,
+    "two causal heads": two_heads,
     "attention between two": cross_attention,
     "a U-Net": unet,
     "an adaptive norm": adaptive_norm,

@@ -1,5 +1,7 @@
 """Activations, with both derivatives in terms of their output y; PReLU, softmax, maxout."""
 
+import math
+
 from scratchgan import xp
 from scratchgan.layers import functions, sums
 from scratchgan.layers.base import Layer, Pointwise, check
@@ -177,28 +179,37 @@ class PReLU(Layer):
 
 
 class Softmax(Layer):
-    """y_i = exp(x_i) / sum_j exp(x_j), over the last axis. Not for losses, which take logits."""
+    """y_i = exp(x_i / T) / sum_j exp(x_j / T), over the last axis. Not for losses: they take logits.
+
+    T is the temperature: below 1 the largest y grows, above 1 all come nearer to each other.
+    """
+
+    def __init__(self, temperature=1.0):
+        if not 0 < temperature < math.inf:
+            raise ValueError(f"Softmax: temperature is {temperature}, wanted a number above 0")
+        self.temperature = float(temperature)
 
     def __repr__(self):
-        return "Softmax()"
+        return f"Softmax({self.temperature:g})" if self.temperature != 1 else "Softmax()"
 
     def forward(self, x, train=True):
         check(self, "x", x)
-        y = xp.exp(functions.log_softmax(x))
+        y = xp.exp(functions.log_softmax(x * (1 / self.temperature)))
         return y, y
 
     def pull(self, y, dy):
-        # The Jacobian is symmetric: dx_i = y_i (dy_i - sum_j y_j dy_j).
+        # The Jacobian is symmetric: dx_i = y_i (dy_i - sum_j y_j dy_j) / T.
         check(self, "dy", dy, y.shape, y.dtype)
-        return functions.softmax_pull(y, dy), dy
+        return functions.softmax_pull(y, dy) * (1 / self.temperature), dy
 
     def double_backward(self, y, dy, ddx):
-        # L = sum_i ddx_i y_i (dy_i - <y, dy>). First dL/dy, dy held fixed, then back through y(x).
+        # L = sum_i ddx_i y_i (dy_i - <y, dy>) / T. First T dL/dy, dy held fixed, then back to x.
         check(self, "ddx", ddx, y.shape, y.dtype)
         along_dy = (y * dy).sum(-1, keepdims=True)  # <y, dy>, (..., 1)
         along_ddx = (y * ddx).sum(-1, keepdims=True)
         at_y = ddx * (dy - along_dy) - dy * along_ddx
-        return functions.softmax_pull(y, ddx), functions.softmax_pull(y, at_y)
+        ddy = functions.softmax_pull(y, ddx) * (1 / self.temperature)
+        return ddy, functions.softmax_pull(y, at_y) * (1 / self.temperature**2)
 
 
 class LogSoftmax(Layer):

@@ -23,3 +23,16 @@ def log_softmax(x):
 def softmax_pull(y, dy):
     """Return J dy (= J^T dy), J softmax's Jacobian at the output y: y_i (dy_i - sum_j y_j dy_j)."""
     return y * (dy - (y * dy).sum(-1, keepdims=True))
+
+
+def sample_categorical(logits, rng):
+    """Draw integers (N, ...) from softmax(logits), logits (N, ..., K): one host number for each.
+
+    Never one whose probability is 0: the first k with u c_K < c_k, c the sums of p up to k.
+    """
+    p = xp.exp(logits - logits.max(-1, keepdims=True))
+    c = xp.cumsum(p, axis=-1)
+    total = c[..., -1:]
+    u = xp.to_device(rng.random(logits.shape[:-1] + (1,)), c.dtype)
+    last = (c < total).sum(-1)  # where u is so near to 1 that u c_K is rounded to c_K
+    return xp.minimum((c <= u * total).sum(-1), last)
