@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from scratchgan.support.errors import UserError
 from scratchgan.support.files import parse_json, reading, replacing
@@ -42,6 +42,22 @@ def grid(images, columns=None, pad=2):
     return picture
 
 
+def text(lines, columns=100):
+    """Return lines of text as one uint8 picture (H, W_, 1), white on black; a longer line is cut at so many letters.
+
+    A letter beyond Latin-1, of which Pillow's own font has no picture, is a question mark; a line break is a space.
+    """
+    font = ImageFont.load_default_imagefont()  # letters of one width
+    width, height = font.getbbox("M")[2], font.getbbox("Mg")[3] + 2
+    shown = ["".join(letter if letter.isprintable() else " " for letter in line[:columns]) for line in lines]
+    size = (width * max(map(len, shown), default=1) + 8, height * len(shown) + 8)
+    picture = Image.new("L", size)
+    draw = ImageDraw.Draw(picture)
+    for number, line in enumerate(shown):
+        draw.text((4, 4 + height * number), line.encode("latin-1", "replace").decode("latin-1"), 255, font)
+    return np.asarray(picture)[..., None]
+
+
 def save(picture, path):
     """Write a uint8 picture (H, W_, 1), (H, W_, 3) or (H, W_) to an image file, whose ending tells the format.
 
@@ -54,13 +70,17 @@ def save(picture, path):
         Image.fromarray(picture).save(file, format=kind)
 
 
-def file_format(path):
-    """Return Pillow's name of the format of an image file to be written; raise UserError if there is none."""
+def file_format(path, others=()):
+    """Return Pillow's name of the format of an image file to be written; raise UserError if there is none.
+
+    others: endings that the error names beside .png.
+    """
     ending = Path(path).suffix.lower()
     Image.init()
     kind = Image.registered_extensions().get(ending)
     if kind not in Image.SAVE:
-        raise UserError(f"Cannot write {path}: {ending or 'no ending'} is no picture format; use .png.")
+        wanted = " or ".join([".png", *others])
+        raise UserError(f"Cannot write {path}: {ending or 'no ending'} is no picture format; use {wanted}.")
     return kind
 
 

@@ -80,11 +80,16 @@ def leftovers(folder):
     return sorted(Path(folder).glob(TEMPORARY.format(name="*", process="*[0-9]")))
 
 
+def write_bytes(path, content):
+    """Write bytes as the whole of a file; raise UserError where it cannot be written."""
+    with replacing(path) as file:
+        file.write(content)
+
+
 def write_json(path, value):
     """Write a value as JSON for people and programs; raise UserError where the file cannot be written."""
-    with replacing(path) as file:
-        text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
-        file.write(text.encode(errors="backslashreplace"))  # names of files need not be text: JSON has the same escapes
+    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    write_bytes(path, text.encode(errors="backslashreplace"))  # names of files need not be text: JSON has such escapes
 
 
 def sync_directory(path):

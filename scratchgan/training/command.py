@@ -16,7 +16,7 @@ from scratchgan import plots, xp
 from scratchgan.latent import great_circle
 from scratchgan.support.arguments import Parser
 from scratchgan.support.errors import UserError
-from scratchgan.support.files import write_json
+from scratchgan.support.files import write_bytes, write_json
 from scratchgan.support.text import say_last
 from scratchgan.training import drawing
 from scratchgan.training import evaluate as evaluation
@@ -144,7 +144,7 @@ class InterpolateOptions:
 
 @dataclass
 class EvaluateOptions:
-    n: int = option(0, "how many samples; 0: 10,000 images, 2,500 points or 2,000 pairs", minimum=0)
+    n: int = option(0, "how many samples; 0: 10,000 images, 2,500 points, 2,000 pairs or sequences", minimum=0)
     classifier: str = option("", "weights of examples/uses/classifier.py (default: runs/classifiers/DATA.npz)")
     device: str = option("auto", "where to compute", choices=("auto", "cpu", "gpu"))
     out: str = option("", "file to write (default: RUN/metrics.json)")
@@ -156,9 +156,9 @@ class PlotOptions:
 
 
 def sample(Model, Settings, program, argv):
-    """Draw a grid of samples of a trained model, or each as a picture of its own."""
+    """Draw a grid of samples of a trained model, each as a picture of its own, or a file of their texts or sounds."""
     run, options = parse_run(program, "sample", sample.__doc__, SampleOptions, argv)
-    out = output(options, run, "grid.png")
+    out = output(options, run, "grid.png", Model.exports)
     model = load(Model, Settings, run, options)
     draw_samples(model, options, out, model.latent)
 
@@ -169,6 +169,11 @@ def draw_samples(model, options, out, latent):
     if options.separate:
         drawing.write_separately(model, options.n, options.scale, out, lambda n: latent(n, rng))
         say(f"wrote {options.n:,} pictures to {out}")
+        return
+    if out.suffix in model.exports:
+        drawing.check_count(options.n, "--n")
+        write_bytes(out, model.export(xp.to_device(latent(options.n, rng)), out.suffix))
+        say(f"wrote {out}")
         return
     drawing.check(model, options.n, model.layout(options.n), options.scale, out, "--n")
     z = xp.to_device(latent(options.n, rng))
@@ -233,12 +238,17 @@ def parse_run(program, command, description, Options, argv):
     return run, options
 
 
-def output(options, run, name):
-    """Return where to write a picture, or a folder of them, once that is known to be fine: drawing may take a while."""
+def output(options, run, name, exports=()):
+    """Return where to write a picture, or a folder of them, once that is known to be fine: drawing may take a while.
+
+    exports: the endings of files that are no pictures, and fine as well.
+    """
     if getattr(options, "separate", False):
         return drawing.new_folder(options.out or run / "separate")
     out = Path(options.out or run / name)
-    plots.file_format(out)
+    if out.suffix in exports:
+        return out
+    plots.file_format(out, exports)
     return out
 
 

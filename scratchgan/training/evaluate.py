@@ -24,6 +24,7 @@ from scratchgan.metrics.wasserstein import sliced, transport
 from scratchgan.support.errors import UserError
 from scratchgan.support.files import write_json
 from scratchgan.training import state as states
+from scratchgan.training.sequences import Sequences
 from scratchgan.training.translation import Translation
 
 TRANSPORTED = 500  # points of an exact optimal transport, whose time grows as the cube
@@ -32,12 +33,14 @@ TRANSPORTED = 500  # points of an exact optimal transport, whose time grows as t
 def prepare(model, n=0, path=""):
     """Return the evaluation of a model: an `ImageEvaluation` if its samples are images, else a `PointEvaluation`.
 
-    That of a `Translation` is a `PairEvaluation`. n: samples to draw, 0: 10,000 images, 2,500 points or 2,000 pairs;
-    path: the classifier's file, if not where it is written.
+    That of a `Translation` is a `PairEvaluation`, that of `Sequences` a `SequenceEvaluation`. n: samples to draw, 0:
+    10,000 images, 2,500 points, 2,000 pairs or sequences; path: the classifier's file, if not where it is written.
     Raises UserError where the classifier is missing, the data have no test split, or there are too few of them.
     """
     if isinstance(model, Translation):
         return PairEvaluation(model, n or 2000, path)
+    if isinstance(model, Sequences):
+        return SequenceEvaluation(model, n or 2000)
     if len(model.shape) not in (1, 3):
         raise UserError(f"evaluate measures images and points: samples of this model have the shape {model.shape}.")
     return ImageEvaluation(model, n or 10_000, path) if len(model.shape) == 3 else PointEvaluation(model, n or 2500)
@@ -272,6 +275,32 @@ class PairEvaluation:
         return numbers
 
 
+# ---- sequences -------------------------------------------------------------------------------------------
+
+
+class SequenceEvaluation:
+    """What a model of sequences measures of its samples, beside its floor and simple baselines."""
+
+    def __init__(self, model, n):
+        with states.generators_kept(model):
+            self.others = model.baselines(n)
+        self.n, self.facts, self.columns = n, {}, ("samples", *self.others)
+
+    def table(self, model):
+        """Return {measure: (value of the samples, of the floor, of each baseline)}; None where it is not known."""
+        values = self.follow(model)
+        return {name: (value, *(of.get(name) for of in self.others.values())) for name, value in values.items()}
+
+    def follow(self, model):
+        """Return {measure: number} of the samples that a model draws now."""
+        with states.generators_kept(model):  # looking at a model must not change what it does next
+            return model.measured(self.n)
+
+    def floor(self):
+        """Return {measure: number} of held-out data in the place of samples."""
+        return self.others["floor"]
+
+
 # ---- helpers ---------------------------------------------------------------------------------------------
 
 
@@ -291,9 +320,11 @@ def fitted(images, shape):
 
 def text(table, columns=Evaluation.columns):
     """Return an `Evaluation.table` as lines for people."""
-    lines = [f"{'':34}" + "".join(f"{column:>10}" for column in columns)]
+    widths = [max(10, len(column) + 2) for column in columns]
+    lines = [f"{'':34}" + "".join(f"{column:>{width}}" for column, width in zip(columns, widths, strict=True))]
     for name, values in table.items():
-        lines.append(f"{name:34}" + "".join(f"{'-' if v is None else f'{v:.4g}':>10}" for v in values))
+        cells = ("-" if value is None else f"{value:.4g}" for value in values)
+        lines.append(f"{name:34}" + "".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True)))
     return "\n".join(lines)
 
 

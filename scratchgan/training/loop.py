@@ -16,6 +16,7 @@ from scratchgan.layers import Layer
 from scratchgan.layers.conv import Convolving
 from scratchgan.support.costs import afford, in_words
 from scratchgan.support.errors import CheckpointError, TrainingError, UserError
+from scratchgan.support.files import write_bytes
 from scratchgan.support.rng import Metered
 from scratchgan.training import checkpoint, diagnose, evaluate, verdict
 from scratchgan.training import run as runs
@@ -314,10 +315,13 @@ class Loop:
 
     def sample(self):
         """Draw the picture of samples, always from the same latent vectors, and return the model's report."""
+        frame = self.run.frame(self.step)
         with states.generators_kept(self.model):  # looking at a model must not change what it does next
-            z = self.model.latent(64, generator(self.settings.seed, PICTURES))
-            plots.save(self.model.picture(xp.to_device(z)), self.run.frame(self.step))
-            self.run.show(self.run.frame(self.step))
+            z = xp.to_device(self.model.latent(64, generator(self.settings.seed, PICTURES)))
+            for suffix in self.model.exports:
+                write_bytes(frame.with_suffix(suffix), self.model.export(z, suffix))
+            plots.save(self.model.picture(z), frame)  # last: a run knows its frames by their pictures
+            self.run.show(frame)
             return self.model.report()
 
     def draw_losses(self):

@@ -28,6 +28,7 @@ class Model:
     come from. A checkpoint holds every attribute but settings, shape and device_rng: see `state`.
     """
 
+    exports = ()  # endings of the files that lie beside each picture of samples, such as (".mid", ".wav")
     device_rng = None  # the generator of --device-noise
     as_built = None  # a `changes.Description` of what __init__ made, once `remember_as_built` was called
 
@@ -63,6 +64,10 @@ class Model:
     def picture(self, z):
         """Return one uint8 picture (H, W_, C) of the samples G(z): a near-square grid of images unless replaced."""
         return plots.grid(self.images(z))
+
+    def export(self, z, suffix):
+        """Return the bytes of the file of the samples G(z) with one of the endings in `exports`."""
+        raise NotImplementedError(f"{type(self).__name__} has no export")
 
     def layout(self, n):
         """Return (rows, columns) of the picture of n samples, by which its cost is known before it is drawn."""

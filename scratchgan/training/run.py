@@ -86,10 +86,16 @@ class Run:
         """Whether a closing picture is missing, or older than the checkpoint."""
         return not picture.exists() or picture.stat().st_mtime_ns <= self.checkpoint.stat().st_mtime_ns
 
+    def beside(self, frame):
+        """Return the paths of a picture of samples and of the files of the same samples, such as step-000500.mid."""
+        return sorted(self.samples.glob(f"{frame.stem}.*"))
+
     def show(self, frame):
-        """Let samples.png be this picture of samples."""
-        with reading(frame, limit=LARGEST_SAMPLE) as picture, replacing(self.last_samples) as file:
-            file.write(picture.read())
+        """Let samples.png be this picture of samples, and samples.mid, say, the file beside it."""
+        for path in self.beside(frame):
+            last = self.last_samples.with_suffix(path.suffix)
+            with reading(path, limit=LARGEST_SAMPLE) as drawn, replacing(last) as file:
+                file.write(drawn.read())
 
     def begin(self, settings):
         """Make the folder of samples; write the settings down, for people; remove what killed processes left."""
@@ -110,8 +116,8 @@ class Run:
                 for record in read_log(self.log):
                     if record["step"] <= kept:
                         file.write((json.dumps(record) + "\n").encode())
-        for number, path in self.frames().items():
-            if number > kept:
+        for number, frame in self.frames().items():
+            for path in self.beside(frame) if number > kept else []:
                 path.unlink()
 
 
