@@ -20,7 +20,7 @@ HIDDEN = -1e9  # a score whose softmax is 0, in float32 too
 class Causal(Layer):
     """y[n, i, j] = x[n, i, j] where j <= i, else -1e9: scores (N, L, L) that hide the future.
 
-    It stands before the softmax (Vaswani et al. 2017, section 3.2.3): weights that are set to zero
+    It stands before the softmax, as in Vaswani et al. 2017: weights that are set to zero only
     after the softmax would no longer sum to 1.
     """
 
