@@ -19,7 +19,8 @@ records. A record is a JSON file of one run, written by a program and never by h
 
 Of several seeds the table shows the mean and its standard error, the deviation over the root of their number.
 `save` writes a record; benchmarks/families.py does so for all families of images, benchmarks/supervision.py for what
-labels, codes and captions are for, and benchmarks/translation.py for pictures that are made of pictures.
+labels, codes and captions are for, benchmarks/translation.py for pictures that are made of pictures, and
+benchmarks/control.py for policies.
 """
 
 import argparse
@@ -141,6 +142,13 @@ SECTIONS = (
         "sharpness, 1 being the truths'; the share of pictures that a classifier takes for their class. A blur has the "
         "larger PSNR, and what an adversarial loss makes the larger sharpness.",
         {"PSNR, dB": 2, "of the input, dB": 2, "sharpness": 2, "class accuracy": "%"},
+    ),
+    Section(
+        "control", "Imitation of an expert",
+        "GAIL: mean return of 2,000 episodes, whose rewards no step of the training has seen; that of the expert; that "
+        "of a policy which learned the expert's pairs by maximum likelihood. CartPole ends at 200; the two others cost "
+        "1 a step. The authors' experts are others, and their Acrobot an older version ([gail.md](gail.md)).",
+        {"return": 1, "of the expert": 1, "of cloning": 1},
     ),
 )  # fmt: skip
 FAMILIES = ("gan", "adversarial_nets", "dcgan", "wgan", "wgan_gp", "dragan", "sngan", "r1gan", "ragan", "cgan", "acgan",

@@ -216,11 +216,12 @@ def softmax_cross_entropy(logits, labels, weights=None):
     check_labels("softmax_cross_entropy", "labels", labels, classes, logits.shape[:-1])
     one_hot = (labels[..., None] == xp.arange(classes)).astype(logits.dtype)
     log_p = functions.log_softmax(logits)
-    w = 1 / labels.size
+    chosen, d_logits, n = log_p * one_hot, xp.exp(log_p) - one_hot, labels.size
     if weights is not None:
         check("softmax_cross_entropy", "weights", weights, labels.shape, logits.dtype)
-        w = w * weights[..., None]  # (N, ..., 1)
-    return -(w * log_p * one_hot).sum(), w * (xp.exp(log_p) - one_hot)
+        w = weights[..., None]  # (N, ..., 1)
+        chosen, d_logits = w * chosen, w * d_logits
+    return chosen.sum() * (-1 / n), d_logits * (1 / n)
 
 
 def l1(x, target):

@@ -24,8 +24,9 @@ def of_room(*names):
 
 
 def test_the_book_stays_readable():
+    """4,300 were enough for all but sequences: recurrent layers, their cells to second order, and attention."""
     assert len(of_room(*BOOK)) > 20
-    assert lines(of_room(*BOOK)) <= 4300  # 4,500 when the families to come are in
+    assert lines(of_room(*BOOK)) <= 4760
 
 
 @pytest.mark.parametrize("path", of_room(*BOOK) + EXAMPLES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -15,6 +15,7 @@ from scratchgan import data, losses, training, xp
 from scratchgan.data import Batches, captions
 from scratchgan.examples import cgan, dcgan, gan, gan2d, infogan, wgan_gp
 from scratchgan.examples.collapse import improved_gan, pacgan, unrolled, unrolled_ring, veegan
+from scratchgan.examples.control import gail
 from scratchgan.examples.labels import acgan, projection, semi_supervised, ssgan, text_to_image
 from scratchgan.examples.stability import adversarial_nets, dragan, r1gan, ragan, sngan, wgan, wgan_gp2d
 from scratchgan.examples.translation import cyclegan, font_style, inpainting, pix2pix, srgan
@@ -79,10 +80,12 @@ EXAMPLES = {
     "font_style": (font_style.FontStyle, font_style.Settings, {"width": 4, "glyphs": 200}),
     "srgan": (srgan.SRGAN, srgan.Settings, {"width": 4, "pretraining": 1}),
     "inpainting": (inpainting.ContextEncoder, inpainting.Settings, {"width": 4}),
+    "gail": (gail.GAIL, gail.Settings, {"width": 8}),
     "pix2pix, RGB without skips": (pix2pix.Pix2Pix, pix2pix.Settings, {"width": 4, "channels": 3, "skip": False}),
 }  # fmt: skip
-# All but those that make a picture of a picture, of which each has tests of its own: they have no noise.
-GAMES = [name for name, (Model, *_) in EXAMPLES.items() if not issubclass(Model, training.Translation)]
+# All but those that make a picture of a picture, or a sequence, of which each has tests of its own: they have no noise.
+OTHERS = (training.Translation, training.Sequences)
+GAMES = [name for name, (Model, *_) in EXAMPLES.items() if not issubclass(Model, OTHERS)]
 FEW_PAIRS = {"train": 500, "test": 100}  # of glyphs, in place of 10,000 and 2,000
 # Rates that fall to 0 at the last step (tests/test_classifier.py, tests/test_cyclegan.py,
 # tests/test_font_style_commands.py); a comparison of four.
@@ -295,7 +298,7 @@ def test_the_command_line(name, tmp_path, monkeypatch, capsys):
             if path.startswith(("model/", "batches/")):
                 np.testing.assert_array_equal(straight[path], resumed[path], err_msg=path)
     call("sample", f"runs/{name}", "--n", "20", "--out", "grid.png")
-    if EXAMPLES[name][0].walk is not training.Translation.walk:  # which refuses
+    if EXAMPLES[name][0].walk not in [kind.walk for kind in OTHERS]:  # which refuse
         call("interpolate", f"runs/{name}", "--out", "walk.png")
     if name == "dcgan":
         call("arithmetic", "runs/dcgan", "--a", "0,1", "--b", "2,3", "--c", "4,5")

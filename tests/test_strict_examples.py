@@ -20,6 +20,8 @@ from scratchgan.fast.sums import kept_ones
 from scratchgan.support.errors import TrainingError
 from scratchgan.tools.strict import strict_xp
 
+ON_HOST = {"gail"}  # whose problem is on the host: at each step of an episode it asks what is done
+DEVICE = [name for name in EXAMPLES if name not in ON_HOST]
 TABLE = Path(__file__).with_name("operations.json")
 REGENERATE = "python tests/test_strict_examples.py writes the table anew"
 
@@ -37,7 +39,7 @@ def two_steps(name, module=strict_xp):
         return model, losses, max(costs, key=lambda counts: counts.operations)
 
 
-@pytest.fixture(scope="module", params=EXAMPLES)
+@pytest.fixture(scope="module", params=DEVICE)
 def example(request):
     return request.param, *two_steps(request.param)
 
@@ -138,7 +140,7 @@ def test_a_nan_on_the_device_is_found(tmp_path, as_gpu):
 
 if __name__ == "__main__":
     found = {}
-    for name in EXAMPLES:
+    for name in DEVICE:
         counts = two_steps(name)[-1]
         found[name] = {"operations": counts.operations, "copies": counts.copies}
         print(f"{counts.operations:6} operations {counts.copies:3} copies  {name}")
