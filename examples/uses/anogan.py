@@ -31,8 +31,8 @@ from scratchgan.training import command, option
 
 @dataclass
 class Settings(r1gan.Settings):
-    steps: int = option(12_000, "training steps, of the game and then of the encoder", minimum=1)
-    game: int = option(9000, "steps after which G and D stand still, and E learns", minimum=0)
+    steps: int = option(11_000, "training steps, of the game and then of the encoder", minimum=1)
+    game: int = option(8500, "steps after which G and D stand still, and E learns", minimum=0)
     batch_size: int = option(32, "real images in a training step", minimum=1)
     lr: float = option(4e-4, "learning rate of G and D", minimum=1e-12)
     data: str = option("phantom", "data set", choices=(*anomalies.MEDICAL, *data.NAMES))
