@@ -17,6 +17,7 @@ from scratchgan.examples import cgan, dcgan, gan, gan2d, infogan, wgan_gp
 from scratchgan.examples.collapse import improved_gan, pacgan, unrolled, unrolled_ring, veegan
 from scratchgan.examples.control import gail
 from scratchgan.examples.labels import acgan, projection, semi_supervised, ssgan, text_to_image
+from scratchgan.examples.sequences import music_gan
 from scratchgan.examples.stability import adversarial_nets, dragan, r1gan, ragan, sngan, wgan, wgan_gp2d
 from scratchgan.examples.translation import cyclegan, font_style, inpainting, pix2pix, srgan
 from scratchgan.examples.uses import anogan, data_augmentation, retrieval
@@ -80,6 +81,7 @@ EXAMPLES = {
     "font_style": (font_style.FontStyle, font_style.Settings, {"width": 4, "glyphs": 200}),
     "srgan": (srgan.SRGAN, srgan.Settings, {"width": 4, "pretraining": 1}),
     "inpainting": (inpainting.ContextEncoder, inpainting.Settings, {"width": 4}),
+    "music_gan": (music_gan.MusicGAN, music_gan.Settings, {"width": 8}),
     "gail": (gail.GAIL, gail.Settings, {"width": 8}),
     "pix2pix, RGB without skips": (pix2pix.Pix2Pix, pix2pix.Settings, {"width": 4, "channels": 3, "skip": False}),
 }  # fmt: skip
