@@ -201,6 +201,25 @@ def flatten(params):
     return Flat(params)
 
 
+# ---- gradients that are too long -----------------------------------------------------------------
+
+
+def clip_norm(optimizer, largest):
+    """Scale the gradient g of all Params together down to the norm `largest`; return |g| as it was.
+
+        g *= largest / max(|g|, largest)          (Pascanu et al. 2013)
+
+    Call it between the backward passes and the optimizer's step, which clears the gradient. The
+    norm stays on the device, as losses do. Raises ValueError unless `largest` is above 0.
+    """
+    if not 0 < largest < math.inf:
+        raise ValueError(f"clip_norm: largest is {largest}, wanted a number above 0")
+    g = optimizer.flat.grad
+    norm = xp.sqrt((g * g).sum())
+    g *= largest / xp.maximum(norm, largest)
+    return norm
+
+
 # ---- averages of weights -------------------------------------------------------------------------
 
 

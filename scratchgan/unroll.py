@@ -12,6 +12,7 @@ from scratchgan.layers.activations import Surprise
 from scratchgan.layers.base import Layer, LinearMap, add, holds_params
 from scratchgan.layers.compose import Each, Fork, Sequential
 from scratchgan.layers.norm import Normalization
+from scratchgan.layers.recurrent import Recurrent
 from scratchgan.optim import SGD, Adam
 from scratchgan.param import Param
 
@@ -113,6 +114,9 @@ def moving(net, direction, path="the network"):
             parts = enumerate(net.layers)
             moved = [moving(part, direction, f"{path}, {index}") for index, part in parts]
             return container(*moved)
+    if type(net).double_backward is Recurrent.double_backward:
+        cell = moving(net.cell, direction, f"{path}, cell")
+        return Recurrent(cell, net.features, net.state_features, reverse=net.reverse)
     if not holds_params(net):
         return net
     own = [part for part in vars(net).values() if isinstance(part, Param)]

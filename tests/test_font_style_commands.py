@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from checkpoints import held
 from PIL import Image
 from test_font_style import SMALL, batches, small
 
@@ -148,8 +149,7 @@ def test_going_on_is_exact(few, tmp_path, monkeypatch):
     def arrays_of(name, steps, **more):
         settings = font_style.Settings(steps=steps, out=str(tmp_path / name), batch_size=4, threads=1, **SMALL)
         training.train(font_style.FontStyle, settings, **more)
-        with np.load(tmp_path / name / "checkpoint.npz") as file:
-            return {path: file[path] for path in file.files if path.startswith(("model/", "batches/"))}
+        return held(tmp_path / name)
 
     straight = arrays_of("straight", 3)
     arrays_of("stopped", 1)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from checkpoints import demand_equal
 from objectives import follows, log_sigmoid
 from PIL import Image
 from test_known_bugs import caught
@@ -373,10 +374,7 @@ def test_the_command_line_with_a_folder(tmp_path, monkeypatch, capsys):
     assert not call("--steps", "4", "--sample-every", "2", *small)
     assert not call("--steps", "2", "--out", "halves", *small)
     assert not call("--resume", "halves", "--steps", "4", "--sample-every", "2")
-    with np.load("runs/inpainting/checkpoint.npz") as straight, np.load("halves/checkpoint.npz") as resumed:
-        for path in straight.files:
-            if path.startswith(("model/", "batches/")):
-                np.testing.assert_array_equal(straight[path], resumed[path], err_msg=path)
+    demand_equal(Path("runs/inpainting"), Path("halves"))
     assert not call("sample", "halves", "--n", "6", "--out", "grid.png")
     assert min(Image.open("grid.png").size) > 50
     assert not call("--steps", "1", "--no-gan", "--out", "alone", *small)

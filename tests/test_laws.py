@@ -13,6 +13,7 @@ import rows_conv
 import rows_norm
 import rows_pairs
 import rows_param
+import rows_recurrent
 import rows_remedies
 import rows_resample
 from draws import draws
@@ -25,7 +26,8 @@ from scratchgan.layers import Concat, Conv2d, Dense, Embedding, Flatten, Fork, L
 from scratchgan.param import Param
 
 FILES = (
-    rows_basic, rows_conv, rows_norm, rows_resample, rows_param, rows_remedies, rows_condition, rows_codes, rows_pairs
+    rows_basic, rows_conv, rows_norm, rows_resample, rows_param, rows_remedies, rows_condition, rows_codes, rows_pairs,
+    rows_recurrent,
 )  # fmt: skip
 
 

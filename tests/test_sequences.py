@@ -127,6 +127,17 @@ def test_the_floor_is_what_baselines_name_first(tmp_path):
     assert against.follow(model) == against.follow(model) and model.rng.bit_generator.state == before
 
 
+def test_a_floor_may_be_unknown(tmp_path, capsys):
+    class Unknown(Words):
+        def baselines(self, n):
+            return {}
+
+    training.train(Unknown, settings(tmp_path, evaluate_every=4))
+    assert "floor" not in capsys.readouterr().out
+    against = evaluate.prepare(Unknown(settings(tmp_path), (4,), np.random.default_rng(0)), 10)
+    assert against.columns == ("samples",) and against.floor() == {}
+
+
 def test_a_model_without_measures_says_so(tmp_path):
     class Silent(training.Sequences):
         pass

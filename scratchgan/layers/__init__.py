@@ -13,6 +13,7 @@ from scratchgan.layers.activations import (
     Surprise,
     Tanh,
 )
+from scratchgan.layers.attention import Attention, Causal
 from scratchgan.layers.base import FixedMap, Layer, LinearMap, Pointwise
 from scratchgan.layers.compose import Add, Concat, Each, Fork, Join, Part, Residual, Sequential
 from scratchgan.layers.condition import (
@@ -30,8 +31,9 @@ from scratchgan.layers.noise import Dropout, GaussianNoise
 from scratchgan.layers.norm import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, PixelNorm
 from scratchgan.layers.pairs import Bilinear, Dot, Mix, Modulate, Scores
 from scratchgan.layers.pool import AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool
+from scratchgan.layers.recurrent import GRU, LSTM, RNN, GRUGates, LSTMGates, Recurrent
 from scratchgan.layers.resample import Blur, Crop, Pad, PixelShuffle, PixelUnshuffle, Rotations, Upsample
-from scratchgan.layers.shape import Flatten, Reshape
+from scratchgan.layers.shape import Columns, Flatten, Reshape
 
 __all__ = [
     # what a layer is
@@ -42,12 +44,14 @@ __all__ = [
     "ReLU", "LeakyReLU", "PReLU", "Tanh", "Sigmoid", "Softplus", "ELU", "Surprise",
     "Softmax", "LogSoftmax", "Maxout", "Dropout", "GaussianNoise",
     "BatchNorm", "LayerNorm", "InstanceNorm", "GroupNorm", "PixelNorm",
-    "Flatten", "Reshape", "Upsample", "AvgPool", "MaxPool", "GlobalAvgPool", "GlobalMaxPool",
+    "Flatten", "Reshape", "Columns", "Upsample", "AvgPool", "MaxPool", "GlobalAvgPool", "GlobalMaxPool",
     "PixelShuffle", "PixelUnshuffle", "Pad", "Crop", "Blur", "Rotations",
     # that see a whole batch
     "Pack", "MinibatchStd", "Closeness", "MinibatchDiscrimination",
+    # of sequences
+    "RNN", "LSTM", "GRU", "LSTMGates", "GRUGates", "Recurrent",
     # of layers, of tuples and of pairs
     "Sequential", "Fork", "Each", "Join", "Add", "Part", "Residual", "Concat", "Conditional",
-    "Modulate", "Scores", "Mix", "Dot",
+    "Modulate", "Scores", "Mix", "Dot", "Causal", "Attention",
     "LabelChannels", "Projection", "ConditionalAffine", "ConditionalBatchNorm", "FiLM",
 ]  # fmt: skip

@@ -1,7 +1,8 @@
-"""Layers that give the numbers of a sample another shape: Reshape, Flatten."""
+"""Layers that give a sample another shape: Reshape, Flatten, and Columns, some of its channels."""
 
 import math
 
+from scratchgan import xp
 from scratchgan.layers.base import FixedMap
 
 
@@ -41,3 +42,29 @@ class Flatten(FixedMap):
 
     def adjoint(self, dy, shape):
         return dy.reshape(shape)
+
+
+class Columns(FixedMap):
+    """y = x[..., start:stop]: some of the channels, (N, ..., C) -> (N, ..., stop - start)."""
+
+    def __init__(self, start, stop):
+        if not 0 <= start < stop:
+            raise ValueError(f"Columns: got {start} to {stop}, wanted 0 <= start < stop")
+        self.start, self.stop = start, stop
+
+    def __repr__(self):
+        return f"Columns({self.start}, {self.stop})"
+
+    def output_shape(self, shape):
+        if len(shape) < 2 or shape[-1] < self.stop:
+            wanted = f"(N, ..., C) with C at least {self.stop}"
+            raise ValueError(f"{self!r}: x has shape {shape}, wanted {wanted}")
+        return (*shape[:-1], self.stop - self.start)
+
+    def apply(self, x):
+        return xp.ascontiguousarray(x[..., self.start : self.stop])
+
+    def adjoint(self, dy, shape):
+        dx = xp.zeros(shape, dtype=dy.dtype)  # (N, ..., C)
+        dx[..., self.start : self.stop] = dy
+        return dx

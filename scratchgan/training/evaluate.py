@@ -297,8 +297,8 @@ class SequenceEvaluation:
             return model.measured(self.n)
 
     def floor(self):
-        """Return {measure: number} of held-out data in the place of samples."""
-        return self.others["floor"]
+        """Return {measure: number} of held-out data in the place of samples; none where nobody knows."""
+        return self.others.get("floor", {})
 
 
 # ---- helpers ---------------------------------------------------------------------------------------------

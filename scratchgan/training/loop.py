@@ -251,8 +251,9 @@ class Loop:
         """Write what a run starts with: at once a checkpoint, so that it can be resumed whatever comes."""
         self.save()
         self.run.begin(self.settings)
-        if self.evaluation:
-            self.progress.say(f"floor of the evaluations: {as_line(self.evaluation.floor())}")
+        floor = self.evaluation.floor() if self.evaluation else {}
+        if floor:
+            self.progress.say(f"floor of the evaluations: {as_line(floor)}")
         if self.step == 0:
             self.log({}, self.sample(), True)
 

@@ -16,7 +16,7 @@ class Sequences(Model):
         raise NotImplementedError(f"{type(self).__name__} has no measured")
 
     def baselines(self, n):
-        """Return {who: {measure: number}} of n samples each: "floor", of held-out data, then of simple models."""
+        """Return {who: {measure: number}} of n samples each: "floor", held-out data, if known; simple models."""
         raise NotImplementedError(f"{type(self).__name__} has no baselines")
 
     def walk(self, z, steps):
