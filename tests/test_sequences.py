@@ -133,7 +133,7 @@ def test_a_floor_may_be_unknown(tmp_path, capsys):
             return {}
 
     training.train(Unknown, settings(tmp_path, evaluate_every=4))
-    assert "floor" not in capsys.readouterr().out
+    assert "floor of the evaluations" not in capsys.readouterr().out
     against = evaluate.prepare(Unknown(settings(tmp_path), (4,), np.random.default_rng(0)), 10)
     assert against.columns == ("samples",) and against.floor() == {}
 
