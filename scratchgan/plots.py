@@ -79,8 +79,9 @@ def file_format(path, others=()):
     Image.init()
     kind = Image.registered_extensions().get(ending)
     if kind not in Image.SAVE:
+        what = "nothing that this run has" if others else "no picture format"
         wanted = " or ".join([".png", *others])
-        raise UserError(f"Cannot write {path}: {ending or 'no ending'} is no picture format; use {wanted}.")
+        raise UserError(f"Cannot write {path}: {ending or 'no ending'} is {what}; use {wanted}.")
     return kind
 
 

@@ -52,8 +52,8 @@ def check_notes(notes, beats_per_minute):
     if not 4 <= beats_per_minute <= 1000:
         raise ValueError(f"beats_per_minute is {beats_per_minute}, wanted 4 to 1000")
     for start, beats, pitch in notes:
-        if not (0 <= start < math.inf and 0 < beats < math.inf and pitch in range(128)):
-            wanted = "wanted a start from 0, a length above 0, a whole pitch from 0 to 127"
+        if not (0 <= start and 0 < beats and start + beats < 2**28 / TICKS and pitch in range(128)):
+            wanted = "wanted a start from 0, a length above 0, no end after 559,240, a whole pitch from 0 to 127"
             raise ValueError(f"the note (start {start}, beats {beats}, pitch {pitch}): {wanted}")
 
 
@@ -69,6 +69,8 @@ def wav(samples, rate):
     samples = np.asarray(samples)
     if samples.ndim != 1 or samples.dtype.kind != "f":
         raise ValueError(f"wav: samples are {samples.dtype} {samples.shape}, wanted floats (n,)")
+    if not (isinstance(rate, int) and 0 < rate < 2**31):
+        raise ValueError(f"wav: the rate is {rate}, wanted whole samples in a second")
     if not (np.abs(samples) <= 1).all():  # so is a NaN
         raise ValueError("wav: a sample lies beyond -1 to 1, or is not finite: divide by the largest first")
     with io.BytesIO() as file:

@@ -231,7 +231,7 @@ BUGS = {
     ),
     "the last weights are kept": ("step", "if self.valid < self.best_valid:", "if True:", the_best_is_kept),
     "a sample does not hear itself": ("generate", "[x, state]", "[0 * x, state]", heard),
-    "what is given is drawn": ("generate", "t < self.settings.opening", "t < 1", heard),
+    "what is given is drawn": ("generate", "t < self.given", "t < 1", heard),
     "u the other way round": ("generate", "z[:, t] < p", "z[:, t] > p", heard),
 }  # fmt: skip
 
@@ -372,3 +372,27 @@ def test_bach():
     assert {split: int((lengths - 1).sum()) for split, (_, lengths) in found.items()} == {
         "train": 13_578, "valid": 4526, "test": 4648
     }  # fmt: skip
+
+
+def test_pieces_too_short_to_tell_a_step_are_left_out(tmp_path):
+    """Of one step, nothing is predicted; where no piece has two, that is said at once."""
+    one, two = [[60, 64, 67]], [[60, 64, 67], [62, 65, 69]]
+    path = tmp_path / "short.json"
+    path.write_text(json.dumps({"train": [one, two], "valid": [two, one], "test": [two]}))
+    keys, lengths = chorales.pieces("train", str(path))
+    assert keys.shape == (1, 2, 88) and lengths.tolist() == [2]
+    path = tmp_path / "none.json"
+    path.write_text(json.dumps({"train": [one], "valid": [one], "test": [one]}))
+    with pytest.raises(DataError, match="no piece of the split 'train' has 2 steps"):
+        chorales.Chorales.load_data(chorales.Settings(data=str(path)))
+
+
+def test_an_opening_is_no_longer_than_a_test_piece(tmp_path):
+    two = [[60, 64, 67], [62, 65, 69]]
+    path = tmp_path / "short.json"
+    path.write_text(json.dumps({"train": [two], "valid": [two], "test": [two]}))
+    settings = chorales.Settings(data=str(path), features=4, opening=8, length=12)
+    model = chorales.Chorales(settings, (2, 88), np.random.default_rng(0))
+    assert model.given == 2
+    z = model.latent(3, np.random.default_rng(0))
+    assert z.shape == (3, 12, 88) and set(np.unique(model.generate(z))) <= {0, 1}

@@ -257,7 +257,7 @@ def test_what_is_measured():
 def test_G_learns_what_a_chord_is():
     """A hundred steps of a small game: from chance to most notes in one scale, and the distances fall."""
     model, batches = start(batch_size=12, width=32, latent=16, lr=2e-3, average=0.9)
-    train, test = map(music.windows, model.pieces())
+    train, test = map(music.windows, model.pieces(model.settings))
     before = metrics.measured(model.drawn(200), train, test)
     for _ in range(100):
         model.step(batches)

@@ -12,6 +12,7 @@ from speakers import start
 from test_examples import PATHS
 
 from scratchgan import xp
+from scratchgan.examples.sequences import seqgan
 from scratchgan.tools.strict import strict_xp
 from scratchgan.training import speech
 
@@ -139,3 +140,16 @@ def test_bad_arguments_are_a_line(arguments, message, tmp_path, monkeypatch, cap
     monkeypatch.chdir(tmp_path)
     assert call(monkeypatch, *arguments) == 2
     assert message in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_another_oracle_is_refused_when_going_on(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert call(monkeypatch, "--steps", 2, "--out", "run", *SMALL) == 0
+    assert call(monkeypatch, "--resume", "run", "--steps", 3, "--oracle", 7) == 2
+    assert "leave --oracle as it was" in capsys.readouterr().err
+
+
+def test_paper_sizes_give_way_to_what_is_asked_for():
+    settings = seqgan.Settings(paper=True, vocabulary=50, steps=7)
+    assert (settings.vocabulary, settings.steps, settings.rollouts) == (50, 7, 16)
+    assert seqgan.Settings().rollouts == 8 and seqgan.Settings(paper=True).vocabulary == 5000

@@ -105,13 +105,17 @@ def test_measures_are_printed_beside_their_baselines(tmp_path, capsys, monkeypat
 def test_sample_writes_a_text_or_a_picture(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     training.train(Words, settings(tmp_path))
-    training.main(Words, training.Settings, ["sample", "run", "--n", "3", "--out", "x.txt"])
-    assert len((tmp_path / "x.txt").read_text().splitlines()) == 3
+    for name in ("x.txt", "X.TXT"):
+        training.main(Words, training.Settings, ["sample", "run", "--n", "3", "--out", name])
+        assert len((tmp_path / name).read_text().splitlines()) == 3 and "3 of 3 samples" in capsys.readouterr().out
+    monkeypatch.setattr(Words, "exported", 2)
+    training.main(Words, training.Settings, ["sample", "run", "--n", "5", "--out", "x.txt"])
+    assert len((tmp_path / "x.txt").read_text().splitlines()) == 2 and "2 of 5 samples" in capsys.readouterr().out
     training.main(Words, training.Settings, ["sample", "run", "--n", "3"])
     assert Image.open(tmp_path / "run" / "grid.png").size[1] < 60
     for argv, complaint in (
-        (["sample", "run", "--out", "x.mid"], ".mid is no picture format; use .png or .txt."),
-        (["sample", "run", "--n", "100000", "--out", "there/x.txt"], "there is no folder there"),
+        (["sample", "run", "--out", "x.mid"], ".mid is nothing that this run has; use .png or .txt."),
+        (["sample", "run", "--out", "there/x.txt"], "there is no folder there"),
         (["interpolate", "run"], "Words has none: use sample"),
     ):
         with pytest.raises(SystemExit) as stop:

@@ -114,7 +114,7 @@ def test_points_have_no_pictures_of_their_own(tmp_path):
 
 @pytest.mark.parametrize("arguments, message", [
     (("interpolate", "run", "--n", 10_000, "--steps", 10_000),
-     "100,000,000 samples are more than one file can show, 100,000: lower --n or --steps"),
+     "100,000,000 samples are more than one picture can show, 100,000: lower --n or --steps"),
     (("sample", "run", "--n", 100_000, "--scale", 64),
      "would need 82.2 GB of memory, and 10 GB are free: lower --n or --scale"),
     (("sample", "run", "--n", 100_000, "--scale", 8, "--out", "a.webp"),

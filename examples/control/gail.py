@@ -40,8 +40,8 @@ class Settings(training.Settings):
                        choices=("expert", "left"))  # fmt: skip
     task: str = option("cartpole", "what is to be done", choices=tuple(PROBLEMS))
     trajectories: int = option(0, "the expert's episodes; 0: 1 of CartPole, 4, 20 bad", minimum=0)
-    reward: str = option("", "what D's logit is worth (default: survival for CartPole, else haste)",
-                         choices=("", *REWARDS))  # fmt: skip
+    reward: str = option("auto", "what D's logit is worth; auto: survival for CartPole, else haste",
+                         choices=("auto", *REWARDS))  # fmt: skip
     move: str = option("trpo", "how the policy moves", choices=("trpo", "ppo"))
     width: int = option(100, "units of each hidden layer", minimum=1)
 
@@ -118,8 +118,9 @@ class GAIL(Imitation):
 
     @property
     def reward(self):
-        default = "survival" if self.settings.task == "cartpole" else "haste"
-        return self.settings.reward or default
+        if self.settings.reward != "auto":
+            return self.settings.reward
+        return "survival" if self.settings.task == "cartpole" else "haste"
 
     def equilibrium(self):
         return {"D": 2 * np.log(2)}  # D = 1/2 where the policy's pairs are as the expert's

@@ -42,19 +42,20 @@ class Settings(training.Settings):
     average: float = option(0.98, "decay of the average of the weights", minimum=0, maximum=0.9999)
     valid_every: int = option(15, "steps from one look at held-out pieces to the next", minimum=1)
     opening: int = option(8, "steps of a test piece with which a sample begins", minimum=1)
-    length: int = option(64, "steps of a sample, its opening included", minimum=2)
+    length: int = option(64, "steps of a sample, its opening included", minimum=2, maximum=1000)
 
 
 class Chorales(training.Sequences):
     """One network: x (N, T, 88) -> logits a (N, T, 88) of the step after each."""
 
-    exports = (".mid", ".wav")
+    exports, exported = (".mid", ".wav"), 1
 
     def __init__(self, settings, shape, rng):
         super().__init__(settings, shape, rng)
+        self.given = min(settings.opening, int(pieces("test", settings.data)[1].min()))
         (make, blocks), H = CELLS[settings.cell], settings.features
-        cell = make(KEYS, H, rng=rng)
-        self.net = Sequential(Recurrent(cell, H, blocks * H), Dense(H, KEYS, rng=rng))
+        recurrent = Recurrent(make(KEYS, H, rng=rng), H, blocks * H)
+        self.net = Sequential(recurrent, Dense(H, KEYS, rng=rng))
         self.optimizer = Adam(self.net.params(), settings.lr, betas=(0.9, 0.999))
         self.average, self.best = EMA(self.net, settings.average), copy.deepcopy(self.net)
         self.valid = self.best_valid = KEYS * float(np.log(2))  # of 88 fair coins
@@ -69,8 +70,7 @@ class Chorales(training.Sequences):
             if self.valid < self.best_valid:
                 self.best_valid = self.valid
                 self.best.load_state(self.average.net.state())
-        # The network descends -E log p(x_t+1 | x_1, ..., x_t).
-        loss, da, tape = surprise(self.net, *batches.next())
+        loss, da, tape = surprise(self.net, *batches.next())  # -E log p(x_t+1 | x_1, ..., x_t)
         self.net.accumulate(tape, da)
         clip_norm(self.optimizer, self.settings.clip)  # between the gradient and the step
         self.optimizer.step()
@@ -80,7 +80,7 @@ class Chorales(training.Sequences):
     def latent(self, n, rng):
         """Return (n, T, 88): the steps that are given, and then a uniform number for each key."""
         keys, _ = pieces("test", self.settings.data)
-        opening = keys[rng.integers(len(keys), size=n), : self.settings.opening]
+        opening = keys[rng.integers(len(keys), size=n), : self.given]
         left = max(self.settings.length - opening.shape[1], 0)
         return np.concatenate([opening, rng.random((n, left, KEYS))], axis=1, dtype=np.float32)
 
@@ -90,19 +90,19 @@ class Chorales(training.Sequences):
         state, steps = xp.zeros((len(z), recurrent.state_features), dtype=z.dtype), []
         for t in range(z.shape[1]):
             p = functions.sigmoid(head(state[:, : recurrent.features]))
-            x = z[:, t] if t < self.settings.opening else (z[:, t] < p).astype(z.dtype)
+            x = z[:, t] if t < self.given else (z[:, t] < p).astype(z.dtype)
             state = recurrent.cell(xp.concatenate([x, state], axis=-1))
             steps.append(x)
         return xp.stack(steps, axis=1)
 
     def picture(self, z):
         rolls = xp.to_host(self.generate(z)).transpose(0, 2, 1)[:, ::-1]  # (n, 88, T), low keys low
-        shade = np.where(np.arange(z.shape[1]) < self.settings.opening, 110, 255)
+        shade = np.where(np.arange(z.shape[1]) < self.given, 110, 255)
         return plots.grid((rolls * shade).astype(np.uint8)[..., None])
 
     def export(self, z, suffix):
         """Return the first sample as MIDI or as plucked strings."""
-        notes = music.notes(xp.to_host(self.generate(z[:1]))[0] > 0)
+        notes = music.notes(xp.to_host(self.generate(z[: self.exported]))[0] > 0)
         notes = [(start, beats, pitch - music.LOWEST + LOWEST) for start, beats, pitch in notes]
         if suffix == ".mid":
             return sounds.midi(notes, beats_per_minute=TEMPO)
@@ -113,14 +113,14 @@ class Chorales(training.Sequences):
         return {f"NLL, {s}": likelihood(self.best, s, self.settings.data, n) for s in music.SPLITS}
 
     def baselines(self, n):  # nobody knows the floor; of simple models: benchmarks/chorales.py
-        bai = {"published": {"NLL, test": PUBLISHED[self.settings.cell]}}
-        return bai if self.settings.data == "chorales" else {}
+        bach = self.settings.data == "chorales"
+        return {"published": {"NLL, test": PUBLISHED[self.settings.cell]}} if bach else {}
 
 
 @functools.cache
 def pieces(split, data):
     """Return keys, uint8 (N, T, 88), of pieces with silence behind them, and lengths (N,)."""
-    found = music.load(split, data)
+    found = music.load(split, data, least=2)  # one step to tell the other
     keys = np.zeros((len(found), max(map(len, found)), KEYS), np.uint8)
     for n, piece in enumerate(found):
         for t, pitches in enumerate(piece):

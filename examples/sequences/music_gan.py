@@ -10,7 +10,6 @@ All pieces are in one key, so that each pitch has a role of its own: no layer go
 
     python examples/sequences/music_gan.py                        # chords and voices made by rule
     python examples/sequences/music_gan.py --data chorales        # Bach's: docs/music.md
-    python examples/sequences/music_gan.py evaluate runs/music_gan
     python examples/sequences/music_gan.py sample runs/music_gan --n 4 --out tune.wav
 """
 
@@ -48,7 +47,7 @@ class Settings(wgan_gp.Settings):
 class MusicGAN(training.Sequences, wgan_gp.WGANGP):
     """G: z to 4 bars to 8 half bars to 16 beats; D: beats to bars to a score."""
 
-    exports = (".mid", ".wav")
+    exports, exported = (".mid", ".wav"), HEARD
 
     def __init__(self, settings, shape, rng):
         super().__init__(settings, shape, rng)
@@ -75,7 +74,7 @@ class MusicGAN(training.Sequences, wgan_gp.WGANGP):
 
     @staticmethod
     def load_data(settings):
-        windows = music.windows(music.load("train", settings.data))  # (N, 16, 56)
+        windows, _ = map(music.windows, MusicGAN.pieces(settings))  # (N, 16, 56)
         return windows[..., None].astype(np.float32) / VOICES
 
     def step(self, batches):
@@ -109,7 +108,7 @@ class MusicGAN(training.Sequences, wgan_gp.WGANGP):
 
     def export(self, z, suffix):
         """Return the first samples, one after the other, as a file of notes or of sound."""
-        notes = music.in_a_row(self.windows(z[:HEARD]), rest=2)
+        notes = music.in_a_row(self.windows(z[: self.exported]), rest=2)
         if suffix == ".mid":
             return sounds.midi(notes, beats_per_minute=TEMPO)
         rng = np.random.default_rng(self.settings.seed)
@@ -119,13 +118,14 @@ class MusicGAN(training.Sequences, wgan_gp.WGANGP):
         return metrics.told(self.drawn(256))
 
     def measured(self, n):
-        return metrics.measured(self.drawn(n), *map(music.windows, self.pieces()))
+        return metrics.measured(self.drawn(n), *map(music.windows, self.pieces(self.settings)))
 
     def baselines(self, n):
-        return metrics.baselines(*self.pieces(), n)
+        return metrics.baselines(*self.pieces(self.settings), n)
 
-    def pieces(self):
-        return [music.load(split, self.settings.data) for split in ("train", "test")]
+    @staticmethod
+    def pieces(settings):
+        return [music.load(split, settings.data) for split in ("train", "test")]
 
 
 def chroma():

@@ -10,13 +10,13 @@ First G learns by maximum likelihood (MLE), then D alone, and then both: docs/se
 
     python examples/sequences/seqgan.py
     python examples/sequences/seqgan.py --generator gumbel      # soft words, which have a gradient
-    python examples/sequences/seqgan.py evaluate runs/seqgan    # beside MLE, sharpened or not
 """
 
 from dataclasses import dataclass
 
 from scratchgan import losses, training, xp
-from scratchgan.layers import Concat, Conv1d, Dense, Dropout, Embedding, GlobalMaxPool, ReLU, Sequential
+from scratchgan.layers import Concat, Conv1d, Dense, Dropout, Embedding, GlobalMaxPool, ReLU
+from scratchgan.layers.compose import Sequential
 from scratchgan.layers.functions import sigmoid
 from scratchgan.optim import Adam, clip_norm
 from scratchgan.training import option, speech
@@ -46,11 +46,11 @@ class Settings(training.Settings):
     length: int = option(20, "words of a sequence", minimum=2, maximum=1000)
     width: int = option(32, "numbers in an embedding, in h and in c", minimum=1)
     filters: int = option(24, "channels of each of D's convolutions", minimum=1)
-    paper: bool = option(False, "the authors' sizes: more than a night's work on two cores")
+    paper: bool = option(False, "sizes of the authors where none is given: for a night or two")
 
     def __post_init__(self):
         if self.paper:
-            vars(self).update(PAPER)
+            speech.fill(self, PAPER)
         super().__post_init__()
 
 

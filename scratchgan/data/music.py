@@ -23,17 +23,22 @@ LOWEST, PITCHES = 41, 56  # of a roll: 41 to 96, all that the chorales use and s
 STEPS, HOP, BAR = 16, 4, 4  # steps of a window, from one to the next, and of a bar
 
 
-def load(split="train", data=""):
+def load(split="train", data="", least=1):
     """Load the pieces of a split, train, valid or test: a list of lists of tuples of pitches.
 
     data: "rule": made here, 229, 76 and 77 pieces; "" or "chorales": the file of 382 chorales by J. S. Bach, looked
     for in $SCRATCHGAN_DATA/music and in the cache, with the split of Boulanger-Lewandowski et al. (2012); or the path
-    of a file of the same format, {"train": [[[60, 64, 67], ...], ...], "valid": ..., "test": ...}.
+    of a file of the same format, {"train": [[[60, 64, 67], ...], ...], "valid": ..., "test": ...}. Pieces of fewer than
+    `least` steps are left out.
     Raises DataError where there is no such file, or a piece in it is none.
     """
     if split not in SPLITS:
         raise DataError(f"There is no split {split!r}; choose {', '.join(SPLITS)}.")
-    return [*(by_rule(split) if data == "rule" else read(find(data))[split])]
+    pieces = by_rule(split) if data == "rule" else read(find(data))[split]
+    found = [piece for piece in pieces if len(piece) >= least]
+    if not found:
+        raise DataError(f"--data {data}: no piece of the split {split!r} has {least} steps.")
+    return found
 
 
 # ---- the file --------------------------------------------------------------------------------------------

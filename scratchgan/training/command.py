@@ -170,10 +170,10 @@ def draw_samples(model, options, out, latent):
         drawing.write_separately(model, options.n, options.scale, out, lambda n: latent(n, rng))
         say(f"wrote {options.n:,} pictures to {out}")
         return
-    if out.suffix in model.exports:
-        drawing.check_count(options.n, "--n")
-        write_bytes(out, model.export(xp.to_device(latent(options.n, rng)), out.suffix))
-        say(f"wrote {out}")
+    if out.suffix.lower() in model.exports:
+        n = min(options.n, model.exported)
+        write_bytes(out, model.export(xp.to_device(latent(options.n, rng)[:n]), out.suffix.lower()))
+        say(f"wrote {n:,} of {options.n:,} samples to {out}")
         return
     drawing.check(model, options.n, model.layout(options.n), options.scale, out, "--n")
     z = xp.to_device(latent(options.n, rng))
@@ -246,7 +246,7 @@ def output(options, run, name, exports=()):
     if getattr(options, "separate", False):
         return drawing.new_folder(options.out or run / "separate")
     out = Path(options.out or run / name)
-    if out.suffix in exports:
+    if out.suffix.lower() in exports:
         return out
     plots.file_format(out, exports)
     return out

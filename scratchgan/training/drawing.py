@@ -19,7 +19,8 @@ LONGEST = {"JPEG": 65_500, "WEBP": 16_383, "GIF": 65_535}  # sides in pixels tha
 
 def check(model, n, layout, scale, out, options):
     """Raise UserError, naming the options to lower, unless n samples can be drawn and written as (rows, columns)."""
-    check_count(n, options)
+    if n > MOST:
+        raise UserError(f"{n:,} samples are more than one picture can show, {MOST:,}: lower {options}.")
     memory = 3 * n * model.latent(1, np.random.default_rng(0)).nbytes
     if len(model.shape) == 3:
         (H, W, C), (rows, columns) = model.shape, layout
@@ -30,12 +31,6 @@ def check(model, n, layout, scale, out, options):
             raise UserError(f"--out {out}: {too_long}: write .png, or lower {options} or --scale.")
         memory += 2 * n * H * W * C + height * width * (2 if C == 1 else 2 * C + 4)  # Pillow has 4 bytes for RGB
     afford(memory, f"A picture of {n:,} samples", f"lower {options} or --scale")
-
-
-def check_count(n, options):
-    """Raise UserError, naming the options to lower, where n samples are more than one file may hold."""
-    if n > MOST:
-        raise UserError(f"{n:,} samples are more than one file can show, {MOST:,}: lower {options}.")
 
 
 def enlarge(picture, scale):

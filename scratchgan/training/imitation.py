@@ -26,7 +26,7 @@ class Imitation(Sequences):
     for each action. The data are the expert's pairs. A film of an episode lies beside each picture.
     """
 
-    exports = (".gif",)
+    exports, exported = (".gif",), 1
 
     def __init__(self, settings, shape, rng):
         super().__init__(settings, shape, rng)

@@ -7,7 +7,7 @@ import numpy as np
 
 from scratchgan import data, plots, walk, xp
 from scratchgan.support.errors import UserError
-from scratchgan.training import changes
+from scratchgan.training import changes, drawing
 from scratchgan.training import state as states
 from scratchgan.training.progress import say
 
@@ -29,6 +29,7 @@ class Model:
     """
 
     exports = ()  # endings of the files that lie beside each picture of samples, such as (".mid", ".wav")
+    exported = drawing.MOST  # so many samples are in such a file
     device_rng = None  # the generator of --device-noise
     as_built = None  # a `changes.Description` of what __init__ made, once `remember_as_built` was called
 

@@ -218,6 +218,12 @@ class Speech(Sequences):
         self.G = speaker(settings.vocabulary, settings.width, rng)
         self.MLE = copy.deepcopy(self.G)
 
+    def load_state(self, state):
+        for path, array in self.oracle.state().items():
+            if not np.array_equal(state.get(f"oracle/{path}", array), array):
+                raise ValueError("its oracle is another one: leave --oracle as it was")
+        super().load_state(state)
+
     @staticmethod
     def load_data(settings):
         return said(oracle(settings), LEARNED, settings.length, np.random.default_rng([settings.oracle, DATA]))
@@ -278,6 +284,13 @@ class Speech(Sequences):
     def report(self):
         measures = self.measures(self.G, 500)
         return {name: measures[name] for name in ("NLL_oracle", "NLL_test", "KL sum")}
+
+
+def fill(settings, values):
+    """Give settings these values where they are still their defaults."""
+    for name, value in values.items():
+        if getattr(settings, name) == getattr(type(settings), name):
+            setattr(settings, name, value)
 
 
 def oracle(settings):
