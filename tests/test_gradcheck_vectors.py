@@ -90,6 +90,7 @@ def test_every_layer_has_vectors():
     pairs = {"Add", "Dot", "Join", "Mix", "Modulate", "Part", "Scores"}  # they take a tuple, and a case has one x
     told = {"Conditional", "ConditionalAffine", "ConditionalBatchNorm", "LabelChannels", "Projection"}  # (x, labels)
     told |= {"FiLM"}  # (x, style)
+    told |= {"Recurrent", "RNN", "LSTM", "LSTMGates", "GRU", "GRUGates", "Attention", "Causal", "Columns"}  # sequences
     ours = {"Closeness", "Maxout", "MinibatchDiscrimination", "MinibatchStd", "Pack", "Rotations"}  # and of GANs alone
     assert set(layers.__all__) - bases - containers - moved - drawn - pairs - told - ours <= written
 

@@ -145,7 +145,7 @@ class PReLU(Layer):
     """
 
     def __init__(self, channels, slope=0.25):
-        self.channels = channels
+        self.channels, self.slope = channels, slope
         self.a = Param(xp.full(channels, slope, dtype="float32"))
 
     def __repr__(self):
