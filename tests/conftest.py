@@ -1,6 +1,7 @@
 """How the tests run: the whole suite in a process for each processor, chosen files and tests in a single one."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,13 @@ BLAS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "VECLIB_MA
 settings.register_profile("some", max_examples=25, deadline=None)  # where a law does not say how many it wants
 if not ALL:
     settings.load_profile("some")
+
+
+# In the background of a shell, or under nohup, a process is told to ignore these; the trainings under test are not.
+USUAL = {"SIGINT": signal.default_int_handler, "SIGHUP": signal.SIG_DFL}
+for name, handler in USUAL.items():
+    if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) is signal.SIG_IGN:
+        signal.signal(getattr(signal, name), handler)
 
 
 def is_whole(config):
