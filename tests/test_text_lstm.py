@@ -205,7 +205,7 @@ BUGS = {
         test_the_gradient_is_clipped,
     ),
     "the character that was probable, not the one that was drawn, is told": (
-        "spoken", "y = (chosen[:, None]", "y = (logits.argmax(axis=-1)[:, None]",
+        "spoken", "sample_categorical(logits, drawn)[:, None]", "logits.argmax(axis=-1)[:, None]",
         test_each_character_is_drawn_from_what_the_LSTM_says,
     ),
     "temperature multiplied": (

@@ -18,11 +18,12 @@ from scratchgan import losses, training, xp
 from scratchgan.data import text
 from scratchgan.layers import LSTM, Dense, Recurrent
 from scratchgan.layers.compose import Sequential
-from scratchgan.layers.functions import log_softmax
+from scratchgan.layers.functions import log_softmax, sample_categorical
 from scratchgan.metrics import ngrams
 from scratchgan.optim import Adam, clip_norm, cosine
 from scratchgan.support.files import replacing
 from scratchgan.training import command, option
+from scratchgan.training.speech import Given
 from scratchgan.training.texts import Texts
 
 STREAMS, BLOCK = 16, 64  # in which a held-out text is read, and the characters read at once
@@ -92,15 +93,14 @@ class TextLSTM(Texts):
     def spoken(self, z, temperature=1.0):
         """Return what is said after a line break, one-hot (N, L, V); z (N, L) chooses."""
         recurrent, dense = self.net.layers
-        first = xp.arange(self.shape[-1]) == self.start()
-        y = xp.zeros((len(z), self.shape[-1]), dtype="float32") + first
+        every = xp.arange(self.shape[-1])
+        y = xp.zeros((len(z), self.shape[-1]), dtype="float32") + (every == self.start())
         state, said = xp.zeros((len(z), recurrent.state_features), dtype="float32"), []
-        for t in range(z.shape[1]):
+        drawn = Given(z)
+        for _ in range(z.shape[1]):
             state = recurrent.cell(xp.concatenate([y, state], axis=-1))
             logits = dense(state[:, : recurrent.features]) * (1 / temperature)
-            c = xp.cumsum(xp.exp(log_softmax(logits)), axis=-1)  # (N, V)
-            chosen = (c[:, :-1] <= z[:, t : t + 1] * c[:, -1:]).sum(axis=-1)
-            y = (chosen[:, None] == xp.arange(self.shape[-1])).astype("float32")
+            y = (sample_categorical(logits, drawn)[:, None] == every).astype("float32")
             said.append(y)
         return xp.stack(said, axis=1)
 
