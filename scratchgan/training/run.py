@@ -88,7 +88,7 @@ class Run:
 
     def beside(self, frame):
         """Return the paths of a picture of samples and of the files of the same samples, such as step-000500.mid."""
-        return sorted(self.samples.glob(f"{frame.stem}.*"))
+        return sorted(path for path in self.samples.iterdir() if path.stem == frame.stem)
 
     def show(self, frame):
         """Let samples.png be this picture of samples, and samples.mid, say, the file beside it."""
