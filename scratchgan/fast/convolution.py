@@ -81,23 +81,24 @@ def input_grad(W, dy, shape, geometry):
     kernel, stride, padding, dilation = geometry
     if len(kernel) == 2 and kernels.can_take(dy):
         return gather(W, dy, shape, geometry)
+    first = [p // s for p, s in zip(padding, stride, strict=True)]  # the q of dx's first pixel
+    last = [-(-(p + n) // s) for n, p, s in zip(shape[1:-1], padding, stride, strict=True)]
+    sides = [q_end - q for q, q_end in zip(first, last, strict=True)]
     few = 4 * math.prod(kernel) * shape[-1] <= dy.shape[-1]  # as with pictures of one channel
-    if few and not xp.on_gpu():
+    border = math.prod(sides) > 2 * math.prod(dy.shape[1:-1])  # as of 4 x 4 x 4 pixels: most of it
+    if (few or border) and not xp.on_gpu():
         return scatter(W, dy, shape, geometry)
     if stride == (2, 2) and winograd.pays(kernel, stride, dilation, shape[-1], dy.shape):
         return winograd.input_grad(W, dy, shape, padding, 2)
     if any(s > 1 and d > 1 for s, d in zip(stride, dilation, strict=True)):
         W, dilation = dilate(W, dilation), (1,) * len(dilation)
     taps = [-(-k // s) for k, s in zip(W.shape, stride, strict=False)]
-    first = [p // s for p, s in zip(padding, stride, strict=True)]  # the q of dx's first pixel
-    last = [-(-(p + n) // s) for n, p, s in zip(shape[1:-1], padding, stride, strict=True)]
     axes = zip(dy.shape[1:-1], taps, dilation, first, last, strict=True)
     borders = [(d * (a - 1) - q, q_end - n) for n, a, d, q, q_end in axes]
     W, ones = phase_kernel(W, taps, stride), (1,) * len(taps)
     if max(stride) == 1:
         return correlate_with(dy, W, borders, ones, dilation)
     matrix = W.reshape(-1, W.shape[-1])  # (taps * O, phases * C)
-    sides = [q_end - q for q, q_end in zip(first, last, strict=True)]
     offsets = [p - s * q for p, s, q in zip(padding, stride, first, strict=True)]  # of that pixel
     dx = xp.empty(shape, dtype=dy.dtype)
 
