@@ -214,13 +214,15 @@ def softmax_cross_entropy(logits, labels, weights=None):
     count("softmax_cross_entropy", logits)
     classes = logits.shape[-1]
     check_labels("softmax_cross_entropy", "labels", labels, classes, logits.shape[:-1])
-    one_hot = (labels[..., None] == xp.arange(classes)).astype(logits.dtype)
-    log_p = functions.log_softmax(logits)
-    chosen, d_logits, n = log_p * one_hot, xp.exp(log_p) - one_hot, labels.size
-    if weights is not None:
+    named = labels[..., None] == xp.arange(classes)  # (N, ..., K)
+    log_p = functions.log_softmax(logits)  # -inf where a logit is: no class that can be
+    d_logits, n = xp.exp(log_p) - named, labels.size
+    if weights is None:
+        chosen = xp.where(named, log_p, 0)
+    else:
         check("softmax_cross_entropy", "weights", weights, labels.shape, logits.dtype)
         w = weights[..., None]  # (N, ..., 1)
-        chosen, d_logits = w * chosen, w * d_logits
+        chosen, d_logits = w * xp.where(named & (w != 0), log_p, 0), w * d_logits
     return chosen.sum() * (-1 / n), d_logits * (1 / n)
 
 

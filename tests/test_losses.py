@@ -160,6 +160,18 @@ def test_softmax_cross_entropy(shape, seed):
     assert_gradient(lambda x: losses.softmax_cross_entropy(x, labels)[0], x, gradient)
 
 
+@pytest.mark.parametrize("weights", [None, np.array([1.0, 2.0, 0.0])])
+def test_softmax_cross_entropy_where_a_class_cannot_be(weights, rng=np.random.default_rng(0)):
+    """A logit of -inf, as a mask sets it, is as if the class were not there; a label that is left out may be of it."""
+    masked = rng.standard_normal((3, 4))
+    masked[:, 3] = -np.inf
+    labels = np.array([0, 2, 1 if weights is None else 3])
+    loss, gradient = losses.softmax_cross_entropy(masked, labels, weights)
+    fewer, of_fewer = losses.softmax_cross_entropy(masked[:, :3], np.minimum(labels, 2), weights)
+    assert abs(loss - fewer) < 1e-12 and (gradient[:, 3] == 0).all()
+    assert np.abs(gradient[:, :3] - of_fewer).max() < 1e-12
+
+
 def test_softmax_cross_entropy_at_huge_logits():
     loss, gradient = losses.softmax_cross_entropy(np.array([[1e4, -1e4]], dtype=np.float32), np.array([1]))
     assert loss == 2e4

@@ -171,6 +171,14 @@ def test_resume_with_another_out_and_out_with_an_old_run_are_errors(run, capsys)
     assert files(run.parent) == before
 
 
+def test_resume_keeps_the_seed(run, capsys):
+    before = files(run)
+    main("--resume", "run", "--seed", 7, "--steps", 5, fails=2)
+    assert "run began with --seed 0, and goes on with it: leave --seed out" in error_line(capsys)
+    assert files(run) == before
+    main("--resume", "run", "--seed", 0, "--steps", 5)
+
+
 def test_a_damaged_checkpoint_is_told_in_one_line_and_nothing_is_touched(run, capsys):
     content = (run / "checkpoint.npz").read_bytes()
     (run / "checkpoint.npz").write_bytes(content[:1000])

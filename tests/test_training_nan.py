@@ -1,5 +1,7 @@
 """A NaN is found, and traced back to the step and the place where it came up first."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -70,6 +72,18 @@ def test_a_weight_that_is_lost_in_the_last_step_is_never_written(tmp_path, monke
 def test_a_learning_rate_that_is_too_high_is_blamed_on_a_layer(tmp_path):
     message = fail(tmp_path / "a", lr=1e30, log_every=10)
     assert "Not finite at step 1: " in message and "lower --lr (it is 1e+30)" in message
+
+
+def test_each_learning_rate_is_named(tmp_path):
+    @dataclasses.dataclass
+    class TwoRates(Settings):
+        lr_D: float = training.option(0.5, "D's learning rate")
+        lr_E: float = training.option(0.0, "E's; 0: none of its own")
+
+    with pytest.raises(TrainingError) as caught:
+        training.train(Tiny, TwoRates(lr=1e30, out=str(tmp_path / "a")))
+    assert "Try a lower --lr (it is 1e+30) or --lr-D (it is 0.5). " in str(caught.value)
+    assert f"--resume {tmp_path / 'a'} --lr 5e+29 --lr-D 0.25 goes on" in str(caught.value)
 
 
 def test_weights_that_are_not_finite_from_the_start(tmp_path):

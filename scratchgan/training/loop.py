@@ -22,6 +22,7 @@ from scratchgan.training import checkpoint, diagnose, evaluate, verdict
 from scratchgan.training import run as runs
 from scratchgan.training import state as states
 from scratchgan.training.progress import Progress, Stop, Stopped, as_line, demand_losses, demand_numbers, say, to_number
+from scratchgan.training.settings import rates
 
 MODEL, PICTURES, BATCHES = 0, 1, 2  # streams of random numbers that follow from one seed
 DEVICE_DATA = 2**30  # bytes of an array of real samples that may lie on the GPU: MNIST has 47 MB
@@ -371,7 +372,9 @@ class Loop:
         self.load(arrays)
         cause = diagnose.replay(self.model, self.batches, since, self.step)
         step, where = cause or (self.step, f"{symptom}, but not when the steps after {since:,} are repeated")
+        now = " or ".join(f"{name} (it is {rate})" for name, rate in rates(self.settings).items())
+        lower = " ".join(f"{name} {rate / 2:g}" for name, rate in rates(self.settings).items())
         raise TrainingError(
-            f"Not finite at step {step:,}: {where}. Try a lower --lr (it is {self.settings.lr}). "
-            f"The last checkpoint is whole: --resume {self.run.path} --lr {self.settings.lr / 2:g} goes on from it."
+            f"Not finite at step {step:,}: {where}. Try a lower {now}. "
+            f"The last checkpoint is whole: --resume {self.run.path} {lower} goes on from it."
         )

@@ -223,7 +223,13 @@ def check_facts(path, meta):
 
 
 def stored_settings(path, Settings, meta, changes):
-    """Return the Settings of a checkpoint with some changes; raise CheckpointError if it has unknown ones."""
+    """Return the Settings of a checkpoint with some changes; raise CheckpointError if it has unknown ones.
+
+    Raises UserError for another seed: generators would go on, but data would be drawn anew.
+    """
+    seed = meta["settings"].get("seed")
+    if changes.get("seed", seed) != seed:
+        raise UserError(f"{path} began with --seed {seed}, and goes on with it: leave --seed out, or begin a new run.")
     known = {field.name for field in dataclasses.fields(Settings)}
     unknown = sorted(meta["settings"].keys() - known)
     if unknown:

@@ -79,6 +79,12 @@ def flag(field):
     return "--" + field.name.replace("_", "-")
 
 
+def rates(settings):
+    """Return {how it is written on the command line: number} of every learning rate, of those above 0."""
+    found = {flag(field): getattr(settings, field.name) for field, kind in options(type(settings)) if kind is float}
+    return {name: rate for name, rate in found.items() if name.split("-")[2] == "lr" and rate > 0}
+
+
 def check(field, kind, value):
     """Return `value` as the field's type; raise ValueError that says what is wrong, as in "must be ..."."""
     if kind is bool:
