@@ -45,6 +45,9 @@ def fans(shape):
     """Return (fan_in, fan_out) of a weight (*kernel, in, out): inputs of an output, and reversely.
 
     A stride is not counted, though an output of a ConvTranspose sees 1 tap in stride^axes.
+    Raises ValueError for a side that is no whole number from 1.
     """
+    if not all(isinstance(side, int | numpy.integer) and side >= 1 for side in shape):
+        raise ValueError(f"a weight of shape {shape}: its sides must be whole numbers from 1")
     kernel = math.prod(shape[:-2])
     return kernel * shape[-2], kernel * shape[-1]

@@ -41,3 +41,10 @@ def test_he_keeps_the_variance_through_relu_layers():
     for _ in range(10):
         x = np.maximum(x @ he((256, 256), rng), 0)
     assert 0.5 < 2 * x.var() / 1 < 4  # 10 layers; a factor of sqrt(2) too little would leave 1/1024
+
+
+@pytest.mark.parametrize("shape", [(3, 0), (0, 3), (2, -1), (3, 2.5)])
+@pytest.mark.parametrize("initialize", [he, glorot])
+def test_sides_are_whole_numbers_from_one(initialize, shape):
+    with pytest.raises(ValueError, match=r"a weight of shape .* whole numbers from 1"):
+        initialize(shape, np.random.default_rng(0))
