@@ -3,17 +3,18 @@
     python benchmarks/convolutions.py                  # one thread, float32, the sizes of the sounds and of the films
     python benchmarks/convolutions.py --threads 2 --turns 50
 
-All programs run in one process, turn by turn, as in `benchmarks/recurrent.py`. Printed are the fastest turns, in ms: y,
-dx and the gradients of W and b.
+All programs run in one process, turn by turn, as in `benchmarks/recurrent.py`. Printed are the fastest turns, in ms of
+the processor with one thread, for y, dx and the gradients of W and b.
 """
 
 import argparse
 import importlib.util
+import time
 
 import numpy as np
 from recurrent import fastest, plainly
 
-from scratchgan.fast import threads
+from scratchgan.fast import memory, threads
 from scratchgan.layers import Conv1d, Conv3d, ConvTranspose1d, ConvTranspose3d
 
 LONG = {"kernel": 25, "stride": 4, "padding": 11}
@@ -42,13 +43,14 @@ def main(argv=None):
     parser.add_argument("--threads", type=int, default=1, help="threads of each program (default: 1)")
     options = parser.parse_args(argv)
     threads.use(options.threads, blas=True)
+    memory.keep()  # as in training; for all programs: they share one process
     torch = importlib.util.find_spec("torch") is not None
     print("| | scratchgan, ms | --plain, ms | PyTorch, ms | ratio |\n|---|---|---|---|---|")
     for case in CASES:
         programs = {"ours": ours(*case), "plain": plainly(ours(*case))}
         if torch:
             programs["torch"] = pytorch(*case, options.threads)
-        best = fastest(programs, options.turns)
+        best = fastest(programs, options.turns, time.process_time if options.threads == 1 else time.perf_counter)
         theirs = f"{best['torch']:.1f} | {best['ours'] / best['torch']:.2f}" if torch else "- | -"
         make, C, O, sizes, shape = case
         label = f"`{make.__name__}({C}, {O}, {sizes['kernel']}, stride={sizes['stride']})` of {shape}"

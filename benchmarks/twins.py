@@ -16,7 +16,7 @@ import numpy as np
 
 from scratchgan import fast, optim
 from scratchgan.fast import threads
-from scratchgan.layers import BatchNorm, GroupNorm, LayerNorm, LeakyReLU, Upsample, conv, sums
+from scratchgan.layers import GRU, LSTM, BatchNorm, GroupNorm, LayerNorm, LeakyReLU, Recurrent, Upsample, conv, sums
 from scratchgan.param import Param
 
 rng = np.random.default_rng(0)
@@ -52,6 +52,14 @@ def optimizer(Optimizer, n):
     return f"{Optimizer.__name__}.step, {n:,} weights", own.step
 
 
+def recurrent(cell, blocks, N, L, C, H):
+    """Return a label and a call of a Recurrent's run and back."""
+    net = Recurrent(cell(C, H, rng=rng), H, blocks * H)
+    x, dy = normal(N, L, C), normal(N, L, H)
+    label = f"Recurrent.run and back, {cell.__name__} of {C} to {H}, {N} x {L}"
+    return label, lambda: net.back(net.run(x)[2], dy, None)
+
+
 def average(n):
     own, average, w = optim.EMA.__new__(optim.EMA), normal(n), normal(n)
     own.decay = 0.999
@@ -79,6 +87,10 @@ def cases():
     x = normal(64, 14, 14, 64)
     yield "sums.over_positions, 64 x 14 x 14 x 64", lambda: sums.over_positions(x)
     yield "Upsample.apply, 64 x 14 x 14 x 64", lambda: Upsample(2).apply(x)
+    for cell, blocks in ((LSTM, 2), (GRU, 1)):
+        yield recurrent(cell, blocks, 64, 64, 65, 128)
+        yield recurrent(cell, blocks, 32, 64, 65, 256)  # text_lstm.py
+        yield recurrent(cell, blocks, 8, 16, 8, 16)
     for n in (10_000, 200_000, 1_500_000):
         for Optimizer in (optim.SGD, optim.RMSprop, optim.Adam):
             yield optimizer(Optimizer, n)

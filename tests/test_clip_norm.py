@@ -40,7 +40,7 @@ def test_clip_norm_wants_a_norm(largest):
         clip_norm(optimizer_of([np.ones(2)]), largest)
 
 
-def learns_to_remember(name="LSTM", steps=120):
+def learns_to_remember(name="LSTM", steps=240):
     """The first number of a sequence, said at its end 12 steps later: the error falls to a tenth."""
     rng = np.random.default_rng(0)
     make, blocks = CELLS[name]

@@ -18,6 +18,9 @@ from hypothesis import strategies as st
 from scratchgan import fast, optim, xp
 from scratchgan.fast import table
 from scratchgan.layers import (
+    GRU,
+    LSTM,
+    RNN,
     BatchNorm,
     Conv2d,
     Dense,
@@ -25,6 +28,7 @@ from scratchgan.layers import (
     InstanceNorm,
     LayerNorm,
     LeakyReLU,
+    Recurrent,
     ReLU,
     Sequential,
     Tanh,
@@ -37,6 +41,7 @@ from scratchgan.layers.compose import Sequential as SequentialOfTheBook
 from scratchgan.layers.norm import Normalization
 from scratchgan.param import Param
 from scratchgan.tools.strict import strict_xp
+from scratchgan.weights import spectral_norm, weight_norm
 
 ROOT = Path(__file__).parent.parent
 
@@ -148,6 +153,33 @@ def upsample(draw, normal):
     return lambda: layer.apply(x)
 
 
+def recurrent(name):
+    """From any state, either way, and with weights that are functions of others: run, or back, and the grads."""
+
+    def case(draw, normal):
+        N, L, C, H = (draw(st.integers(1, 4)) for _ in range(4))
+        make, blocks = draw(st.sampled_from([(LSTM, 2), (GRU, 1), (RNN, 1)]))
+        rng = np.random.default_rng(0)
+        net = Recurrent(make(C, H, rng=rng), H, blocks * H, reverse=draw(st.booleans()))
+        with_drawn_params(net, normal)
+        draw(st.sampled_from([lambda: net, lambda: weight_norm(net), lambda: spectral_norm(net, rng=rng)]))()
+        x, dy, (state, dstate) = normal(N, L, C), normal(N, L, H), normal(2, N, blocks * H)
+        if draw(st.booleans()):
+            state, dstate = None, None
+
+        def call():
+            own, given_state = copy.deepcopy(net), None if state is None else state.copy()
+            y, last, tape = own.run(x, given_state)
+            if state is not None:
+                given_state.fill(0)  # a tape holds what was there
+            result = (y, last, tape) if name == "run" else own.back(tape, dy, dstate)
+            return [result, [param.grad for param in own.params()]]
+
+        return call
+
+    return case
+
+
 def optimizer(make):
     """Three steps of an optimizer, over more than one block: the weights and what it remembers."""
 
@@ -195,6 +227,7 @@ CASES = {
     (LeakyReLU, "derivative"): leaky_relu("derivative"),
     (SequentialOfTheBook, "forward"): sequential,
     (Upsample, "apply"): upsample,
+    **{(Recurrent, name): recurrent(name) for name in ("run", "back")},
     (optim.Optimizer, "move"): adam,
     (optim.SGD, "update"): optimizer(lambda params, choice: optim.SGD(params, 0.1, momentum=0.9, nesterov=choice)),
     (optim.RMSprop, "update"): optimizer(lambda params, choice: optim.RMSprop(params, 0.1)),
@@ -215,6 +248,8 @@ def test_a_twin_computes_what_the_plain_code_says(pair, place, monkeypatch):
         if kernel_cpu.missing():
             pytest.skip(kernel_cpu.missing())
         kernel_cpu.install(monkeypatch)
+    monkeypatch.setattr("scratchgan.fast.recurrent.SMALL", 30)  # products in parts
+    monkeypatch.setattr("scratchgan.fast.recurrent.NARROWEST", 1)
     monkeypatch.setattr("scratchgan.fast.optimizers.BLOCK", 5)  # several blocks, and a short last one
     monkeypatch.setattr("scratchgan.fast.optimizers.kept_workspace", lambda dtype, thread: np.empty(5, dtype))
 

@@ -11,10 +11,17 @@ import rows_recurrent
 from test_clip_norm import optimizer_of
 from test_recurrent import a_gru_longhand, an_lstm_longhand, from_the_end, law_of_any_state
 
-from scratchgan import optim
+from scratchgan import fast, optim
 from scratchgan.layers import GRUGates, LSTMGates, Recurrent, sums
 from scratchgan.layers import recurrent as module
 from scratchgan.layers.base import LinearMap
+
+
+@pytest.fixture(autouse=True)
+def plainly():
+    """A bug is planted in the code that is read."""
+    with fast.plain():
+        yield
 
 
 def plant(monkeypatch, owner, method, right, wrong):

@@ -2,9 +2,8 @@
 
     It descends  -E log p(x_t | x_1, ..., x_t-1)
 
-The text is cut into as many streams as a batch has rows. A step reads the next 64 characters of
-each. The state goes on from step to step; the gradient ends with the step (truncated
-back-propagation through time). Its samples are drawn a character at a time, each is then told.
+Each row of a batch reads a stream of the text, 64 characters in a step. The state goes on to the
+next step, its gradient does not (truncated back-propagation through time).
 
     python examples/sequences/text_lstm.py --data shakespeare      # or --data FILE
     python examples/sequences/text_lstm.py write runs/text_lstm --temperature 0.7
@@ -16,8 +15,7 @@ import numpy as np
 
 from scratchgan import losses, training, xp
 from scratchgan.data import text
-from scratchgan.layers import LSTM, Dense, Recurrent
-from scratchgan.layers.compose import Sequential
+from scratchgan.layers import LSTM, Dense, Dropout, Recurrent, Sequential
 from scratchgan.layers.functions import log_softmax, sample_categorical
 from scratchgan.metrics import ngrams
 from scratchgan.optim import Adam, clip_norm, cosine
@@ -38,7 +36,8 @@ class Settings(training.Settings):
     data_dir: str = option("", "folder with tinyshakespeare.txt (default: where it is kept)")
     length: int = option(32, "characters of a sample", minimum=3)
     chunk: int = option(64, "characters that a step reads of each stream", minimum=1)
-    width: int = option(128, "numbers in the hidden state of the LSTM", minimum=1)
+    width: int = option(256, "numbers in the hidden state of the LSTM", minimum=1)
+    dropout: float = option(0.4, "share of h hidden from the last layer", minimum=0, maximum=0.99)
     clip: float = option(1.0, "largest norm of a gradient", minimum=1e-12)
     sample_every: int = option(1000, "steps from one picture of samples to the next", minimum=1)
     checkpoint_every: int = option(1000, "steps from one checkpoint to the next", minimum=1)
@@ -50,9 +49,10 @@ class TextLSTM(Texts):
     def __init__(self, settings, shape, rng):
         super().__init__(settings, shape, rng)
         V, H = shape[-1], settings.width
-        self.net = Sequential(Recurrent(LSTM(V, H, rng=rng), H, 2 * H), Dense(H, V, rng=rng))
-        rate = cosine(settings.lr, settings.steps)
-        self.optimizer = Adam(self.net.params(), rate, betas=(0.9, 0.999))
+        last = Sequential(Dropout(settings.dropout, rng=rng), Dense(H, V, rng=rng))
+        self.net = Sequential(Recurrent(LSTM(V, H, rng=rng), H, 2 * H), last)
+        lr = cosine(settings.lr, settings.steps)
+        self.optimizer = Adam(self.net.params(), lr, betas=(0.9, 0.999))
         # Of each stream, where the last step left it: an array, so that a checkpoint holds it.
         self.carried = xp.zeros((settings.batch_size, 2 * H), dtype="float32")
 
@@ -77,14 +77,14 @@ class TextLSTM(Texts):
 
     def likelihood_step(self, x):
         # net descends -E log p(x_t+1 | x_1, ..., x_t), for the t of this chunk
-        recurrent, dense = self.net.layers
-        h, last, tape = recurrent.run(x[:, :-1], self.carried)  # (N, L, H)
-        logits, dense_tape = dense.forward(h)  # (N, L, V)
+        recurrent, last = self.net.layers
+        h, state, tape = recurrent.run(x[:, :-1], self.carried)  # (N, L, H)
+        logits, last_tape = last.forward(h)  # (N, L, V)
         loss, d_logits = losses.softmax_cross_entropy(logits, x[:, 1:].argmax(axis=-1))
-        recurrent.back(tape, dense.backward(dense_tape, d_logits), None)  # of this chunk alone
+        recurrent.back(tape, last.backward(last_tape, d_logits), None)  # of this chunk alone
         clip_norm(self.optimizer, self.settings.clip)
         self.optimizer.step()
-        self.carried[...] = last  # a value: no gradient goes back through it
+        self.carried[...] = state  # a value: no gradient goes back through it
         return loss
 
     def generate(self, z):
@@ -92,14 +92,14 @@ class TextLSTM(Texts):
 
     def spoken(self, z, temperature=1.0):
         """Return what is said after a line break, one-hot (N, L, V); z (N, L) chooses."""
-        recurrent, dense = self.net.layers
+        recurrent, last = self.net.layers
         every = xp.arange(self.shape[-1])
         y = xp.zeros((len(z), self.shape[-1]), dtype="float32") + (every == self.start())
         state, said = xp.zeros((len(z), recurrent.state_features), dtype="float32"), []
         drawn = Given(z)
         for _ in range(z.shape[1]):
             state = recurrent.cell(xp.concatenate([y, state], axis=-1))
-            logits = dense(state[:, : recurrent.features]) * (1 / temperature)
+            logits = last(state[:, : recurrent.features]) * (1 / temperature)
             y = (sample_categorical(logits, drawn)[:, None] == every).astype("float32")
             said.append(y)
         return xp.stack(said, axis=1)
@@ -110,14 +110,14 @@ class TextLSTM(Texts):
 
     def bits(self, codes):
         """Return the bits per character of a text, in 16 streams, each from a state of zeros."""
-        recurrent, dense = self.net.layers
+        recurrent, last = self.net.layers
         block, nats, state = min(BLOCK, len(codes) - 1), 0.0, None
         windows = text.Windows(codes, block + 1, self.shape[-1])
         streams = windows.streams(min(STREAMS, (len(codes) - 1) // block))
         for first in streams:
             x = xp.to_device(windows[first])
             h, state, _ = recurrent.run(x[:, :-1], state, train=False)
-            nats -= float((log_softmax(dense(h)) * x[:, 1:]).sum())
+            nats -= float((log_softmax(last(h)) * x[:, 1:]).sum())
         return nats / (streams.size * block) / np.log(2)
 
     def measured(self, n):

@@ -9,11 +9,13 @@ from typing import NamedTuple
 
 from scratchgan import optim
 from scratchgan.fast import activations, compose, convolution, normalization, optimizers, resample
+from scratchgan.fast import recurrent as fast_recurrent
 from scratchgan.fast import sums as fast_sums
 from scratchgan.layers import conv, functions, sums
 from scratchgan.layers.activations import LeakyReLU
 from scratchgan.layers.compose import Sequential
 from scratchgan.layers.norm import BatchNorm, Normalization
+from scratchgan.layers.recurrent import Recurrent
 from scratchgan.layers.resample import Upsample
 
 
@@ -48,6 +50,8 @@ PAIRS = [
     pair(functions, "sigmoid", activations.sigmoid),
     pair(Sequential, "forward", compose.forward),
     pair(Upsample, "apply", resample.upsample),
+    pair(Recurrent, "run", fast_recurrent.run),
+    pair(Recurrent, "back", fast_recurrent.back),
     pair(optim.Optimizer, "move", optimizers.move),
     pair(optim.SGD, "update", optimizers.sgd),
     pair(optim.RMSprop, "update", optimizers.rmsprop),

@@ -5,7 +5,6 @@ That moves the axes of each weight. It also changes the order of the numbers whe
 other way round, and so the rows and columns of the Dense layers there: `Order` follows it. See docs/pytorch.md.
 """
 
-import copy
 import importlib
 import math
 from pathlib import Path
@@ -14,30 +13,15 @@ from typing import NamedTuple
 import numpy
 
 from scratchgan import walk, xp
-from scratchgan.layers import (
-    Add,
-    BatchNorm,
-    Dense,
-    Dropout,
-    Embedding,
-    Flatten,
-    GroupNorm,
-    Join,
-    LayerNorm,
-    LogSoftmax,
-    Part,
-    PixelNorm,
-    Pointwise,
-    PReLU,
-    Reshape,
-    Softmax,
-)
+from scratchgan.layers import Dense, Embedding, Flatten, PReLU, Reshape
 from scratchgan.layers.conv import Convolving
 from scratchgan.layers.norm import Normalization
 from scratchgan.param import Param
 from scratchgan.support import npz
 from scratchgan.support.errors import DataError
 from scratchgan.support.files import reading, replacing
+from scratchgan.tools.pytorch_order import Order, Sample, follow
+from scratchgan.tools.pytorch_recurrent import Apart, both_ways, is_known
 from scratchgan.tools.watching import computed, join, joins, watching
 
 COUNTER = "num_batches_tracked"  # PyTorch's BatchNorm counts its batches; with a momentum nothing depends on it
@@ -79,11 +63,13 @@ def from_torch(net, state, shape=None, prefix=""):
         raise ValueError(f"the state does not fit the network: {'; '.join(faults)}{advice(names, state)}")
     written = {}  # a Param that stands in two places has two names, and must get the same numbers from both
     for place in places:
-        name, array = written.setdefault(id(place.array), (place.name, place.from_torch(arrays[place.name])))
+        name, array = written.setdefault(place.key, (place.name, place.from_torch(arrays[place.name])))
         if name != place.name and not numpy.array_equal(array, place.from_torch(arrays[place.name]), equal_nan=True):
             raise ValueError(f"{name} and {place.name} are one array in this network, and differ in the state")
     for place in places:
-        place.array[...] = xp.asarray(written[id(place.array)][1].astype(place.array.dtype))
+        place.array[...] = xp.asarray(written[place.key][1].astype(place.array.dtype))
+    for apart in {id(place.apart): place.apart for place in places if place.apart}.values():
+        apart.join()
 
 
 def advice(names, state):
@@ -167,101 +153,6 @@ def safetensors(path):
         raise DataError(f"{path} needs the package safetensors: pip install safetensors (or use .npz)") from None
 
 
-# ---- the order of a sample's numbers ---------------------------------------------------------------------
-
-
-class Order:
-    """The order in which PyTorch has the numbers of one sample, at one point of the network, once they are flattened.
-
-    It is said by a shape, `picture`: PyTorch's number j is our number j after the last axis of that shape has come
-    first. (7, 7, 64) is a picture with its channels first, and (3136,) our own order. While `picture` is None, any
-    order would do, as between two Dense layers.
-    """
-
-    def __init__(self, size):
-        self.size, self.picture, self.owner = size, None, None
-
-    def indices(self):
-        """Return, for each of PyTorch's numbers, the index of ours."""
-        return numpy.moveaxis(numpy.arange(self.size).reshape(self.picture or (self.size,)), -1, 0).ravel()
-
-    def settle(self, picture, owner):
-        """Demand an order; raise ValueError if another one is demanded elsewhere."""
-        if self.picture is None:
-            self.picture, self.owner = tuple(picture) or (1,), owner
-        wanted = Order(self.size)
-        wanted.picture = tuple(picture) or (1,)
-        if wanted.picture != self.picture and not numpy.array_equal(wanted.indices(), self.indices()):
-            raise ValueError(
-                f"{owner} wants the numbers of a sample as {wanted}, {self.owner} has them as {self}: PyTorch orders "
-                "them otherwise, and no weights in between can be permuted. Convert the parts of the network before "
-                "and after this point one by one, and permute the numbers there"
-            )
-
-    def __str__(self):
-        return f"{self.picture} with channels first" if len(self.picture) > 1 else "a plain vector"
-
-
-def settled(shape, picture, owner):
-    """Return the settled Order of an array (N, *shape)."""
-    order = Order(math.prod(shape[1:]))
-    order.settle(picture, owner)
-    return order
-
-
-class Sample:
-    """What flows through a network while it is followed: an array for one sample, and the order of its numbers."""
-
-    def __init__(self, x, order):
-        self.x, self.order = x, order
-
-
-def follow(layer, owner, sample):
-    """Return the Sample y of a layer, and settle the orders that it demands of x and y."""
-    if isinstance(layer, Part):
-        return sample[layer.index]
-    if isinstance(layer, Add | Join):
-        y = layer(tuple(part.x for part in sample))
-        return Sample(y, order_of_sum(owner, sample) if isinstance(layer, Add) else order_of_join(owner, sample, y))
-    if isinstance(sample, tuple):
-        raise ValueError(f"{owner} takes a tuple, whose parts cannot be followed: convert what is around it one by one")
-    # A copy computes: a layer may draw random numbers.
-    y, _ = type(layer).forward(copy.deepcopy(layer), sample.x, False)
-    return Sample(y, pass_on(layer, owner, sample.x, y, sample.order))
-
-
-def order_of_sum(owner, samples):
-    """Return the Order that all the parts of a sum must have."""
-    pictures = [part.order.picture for part in samples if part.order.picture]
-    for part in samples:
-        part.order.settle(pictures[0] if pictures else part.x.shape[1:], owner)
-    return samples[0].order
-
-
-def order_of_join(owner, samples, y):
-    """Return the Order of parts side by side, each of which must have its channels first."""
-    for part in samples:
-        part.order.settle(part.x.shape[1:], owner)
-    return settled(y.shape, y.shape[1:], owner)
-
-
-def pass_on(layer, owner, x, y, before):
-    """Return the Order of a layer's y, given that of its x, and settle what the layer demands of either."""
-    if isinstance(layer, Flatten | Reshape) and x.ndim > 2 and before.picture is None:
-        before.settle(x.shape[1:], owner)  # nobody has said otherwise: a picture, channels first
-    if isinstance(layer, Pointwise | Dropout | Flatten | Reshape | LayerNorm | PixelNorm | Softmax | LogSoftmax):
-        return before
-    if x.ndim == 2 and (isinstance(layer, BatchNorm | PReLU) or isinstance(layer, GroupNorm) and layer.groups == 1):
-        return before
-    if isinstance(layer, Dense | Embedding):  # both act on, or make, the last axis in PyTorch too
-        if x.ndim > 2 or isinstance(layer, Embedding):
-            before.settle((before.size,), owner)
-        size = math.prod(y.shape[1:])
-        return Order(size) if y.ndim == 2 else settled(y.shape, (size,), owner)
-    before.settle(x.shape[1:], owner)
-    return settled(y.shape, y.shape[1:], owner)
-
-
 # ---- the walk through a network --------------------------------------------------------------------------
 
 
@@ -274,9 +165,17 @@ class Place(NamedTuple):
     array: object  # the network's own array
     axes: tuple  # which of our axes is PyTorch's first, second, ...
     orders: tuple  # (axis, Order) for our axes whose elements PyTorch has in another order
+    key: object  # the same for two places of the same numbers
+    apart: Apart | None = None  # where `array` is one of these, made for PyTorch
 
     def __str__(self):
         return f"{self.name} (ours: {self.ours}, {self.array.shape}, of {self.owner})"
+
+    def renamed(self, ways):
+        """Return the Place in PyTorch's module for `both_ways`, if it is in one of these."""
+        path, _, name = self.name.rpartition(".")
+        module, ending = ways.get(path, (path, ""))
+        return self._replace(name=join(module, name + ending))
 
     def shape(self):
         """Return PyTorch's shape."""
@@ -304,8 +203,13 @@ def counter(place):
 
 def find(net, shape):
     """Return the Place of every array of the network; see `to_torch` for shape."""
-    if shape is None:
-        return unordered("", net, "give shape=, the shape of one sample x without N")
+    remedy = "give shape=, the shape of one sample x without N"
+    places, ways = unordered("", net, remedy) if shape is None else followed(net, shape), both_ways(net)
+    return [place.renamed(ways) for place in places]
+
+
+def followed(net, shape):
+    """Return the Places, with their Orders, that zeros of a shape meet on their way through a network."""
     if net.takes_pair:
         raise ValueError(f"{net!r} takes a tuple, whose parts cannot be followed: convert its parts one by one")
     first = next((layer for _, layer in computed(net)), net)
@@ -344,7 +248,7 @@ def settle_output(y):
 
 def places_of(path, layer, owner, sample, y):
     """Return the Places of a layer that has computed y of a sample."""
-    if any(path for path, _ in layer.named_layers()):
+    if any(path for path, _ in layer.named_layers()) and not is_known(layer):
         return unordered(path, layer, f"x cannot be followed through {owner}; convert its parts one by one")
     return places(path, layer, sample.order if sample.x.ndim == 2 else None, y.order if y.x.ndim == 2 else None)
 
@@ -354,6 +258,8 @@ def unordered(path, net, remedy):
     layers = [(join(outer, inner).rstrip("."), layer)
               for outer, part in computed(net, path) if not joins(part)
               for inner, layer in part.named_layers()]  # fmt: skip
+    cells = tuple(join(path, "cell.") for path, layer in layers if is_known(layer))
+    layers = [(path, layer) for path, layer in layers if not f"{path}.".startswith(cells)]
     for inner, layer in layers:
         if isinstance(layer, Flatten | Reshape):
             raise ValueError(f"{inner or 'net'}, {layer!r}, may change the order of numbers in PyTorch: {remedy}")
@@ -362,6 +268,8 @@ def unordered(path, net, remedy):
 
 def places(path, layer, before=None, after=None):
     """Return the Places of one layer, with the Orders of its x and y where those are vectors."""
+    if is_known(layer):
+        return places_of_recurrent(path, layer)
     before, after = [(0, before)] if before else [], [(0, after)] if after else []
     known = {}
     if isinstance(layer, Dense | Convolving):  # (*kernel, a, b) -> (b, a, *kernel)
@@ -381,10 +289,25 @@ def places(path, layer, before=None, after=None):
 def place_of(path, layer, ours, part, known):
     """Return the Place of one Param or array of a layer; raise ValueError where it is not among the known ones."""
     if ours not in known or isinstance(part, Param) and type(part) is not Param:
-        raise ValueError(f"{join(path, ours)} of {layer!r} has no counterpart in PyTorch that is known here")
+        raise no_counterpart(join(path, ours), layer)
     name, axes, orders = known[ours]
     array = part.value if isinstance(part, Param) else part
-    return Place(join(path, name), join(path, ours), repr(layer), array, axes, tuple(orders))
+    return Place(join(path, name), join(path, ours), repr(layer), array, axes, tuple(orders), id(array))
+
+
+def places_of_recurrent(path, layer):
+    """Return the Places of a Recurrent that `is_known`: of arrays made for PyTorch, to be joined when they are read."""
+    for ours, param in layer.named_params().items():
+        if type(param) is not Param:
+            raise no_counterpart(join(path, ours), layer)
+    where, apart = (join(path, "cell"), repr(layer)), Apart(layer.cell)
+    return [Place(join(path, name), *where, array, (1, 0)[-array.ndim :], (), (id(layer.cell), name), apart)
+            for name, array in apart.arrays.items()]  # fmt: skip
+
+
+def no_counterpart(ours, layer):
+    """Return the error for a Param or array of a layer that PyTorch does not have."""
+    return ValueError(f"{ours} of {layer!r} has no counterpart in PyTorch that is known here")
 
 
 def own_arrays(layer):
