@@ -272,6 +272,20 @@ def gaussian_information(mean, log_std, code):
     return surprise.sum() * (1 / n), error * precision * (1 / n), d_log_std
 
 
+def gaussian_kl(mean, log_var):
+    """KL(N(mean, var), N(0, 1)) = 1/2 (mean^2 + var - 1 - log var), what z tells of x, in nats.
+
+    Summed over the latents, and the mean over the batch: (N, latents) each. Return KL, d_mean,
+    d_log_var (Kingma & Welling 2014, appendix B, which has -KL).
+    """
+    count("gaussian_kl", mean)
+    check("gaussian_kl", "log_var", log_var, mean.shape, mean.dtype)
+    n = len(mean)
+    var = xp.exp(log_var)
+    kl = 0.5 * (mean * mean + var - 1 - log_var)
+    return kl.sum() * (1 / n), mean * (1 / n), (var - 1) * (0.5 / n)
+
+
 def realness(logits):
     """Return log sum_k exp(logit_k), (N, 1), and its gradient, softmax(logits), (N, K).
 

@@ -1,4 +1,4 @@
-"""Weights that are functions of others: Spectral and WeightNorm.
+"""Weights that are functions of others: Spectral, WeightNorm and Masked.
 
 A layer computes with `W.effective()` and reports to `W.accumulate(gradient)`, so that Dense and
 Conv need not know what stands between the weight that they use and the numbers that are trained.
@@ -90,6 +90,28 @@ class WeightNorm(Param):
         slope = (gradient * self.value).reshape(-1, outputs).sum(0) / length  # (outputs,)
         self.g.grad += slope
         self.grad += (gradient - self.value * (slope / length)) * (self.g.value / length)
+
+
+class Masked(Param):
+    """A weight of which some numbers are 0 and stay so: W = V mask, element by element, V `value`.
+
+    Output j does not hear of input i where mask[i, j] is 0 (Germain et al. 2015, MADE). With E the
+    gradient at W, the gradient at V is E mask. mask: an array of V's shape that says for each
+    number whether it counts. Raises ValueError for another shape.
+    """
+
+    def __init__(self, param, mask):
+        super().__init__(param.value)
+        self.mask = xp.asarray(mask) != 0
+        if self.mask.shape != self.value.shape:
+            shape = self.value.shape
+            raise ValueError(f"the mask has shape {self.mask.shape}, wanted that of W, {shape}")
+
+    def effective(self):
+        return self.value * self.mask
+
+    def accumulate(self, gradient):
+        self.grad += gradient * self.mask
 
 
 def normalized(x):

@@ -1,5 +1,6 @@
 """Rows of the law table: layers of tuples, bilinear layers of pairs, and what is made of them."""
 
+import numpy as np
 from hypothesis import strategies as st
 from rows_basic import body
 
@@ -19,6 +20,7 @@ from scratchgan.layers import (
     Embedding,
     FiLM,
     Fork,
+    GaussianSample,
     InstanceNorm,
     Join,
     LeakyReLU,
@@ -211,6 +213,21 @@ def adaptive_norm(draw, rng):
     return layer, ((n, *draw(st.tuples(few, st.integers(2, 3))), channels), (n, latent))
 
 
+def gaussian_sample(draw, rng):
+    x_shape = draw(shape)
+    own_rng = np.random.default_rng(draw(size))  # not the laws' own, which moves on while they draw
+    return GaussianSample(rng=own_rng), (x_shape, x_shape)
+
+
+def autoencoder(draw, rng):
+    """As in a VAE: an encoder with two heads, a sample between them, and a decoder that bends."""
+    n, features, latent = draw(size), draw(few), draw(few)
+    heads = Fork(Dense(features, latent, rng=rng), Dense(features, latent, rng=rng))
+    sample = GaussianSample(rng=np.random.default_rng(0))
+    decoder = Dense(latent, features, rng=rng), Tanh()
+    return Sequential(Dense(features, features, rng=rng), Tanh(), heads, sample, *decoder), (n, features)
+
+
 SMOOTH = {
     "Join": join,
     "Add": add,
@@ -221,6 +238,7 @@ SMOOTH = {
     "Mix": mix,
     "Causal": causal,
     "FiLM": film,
+    "GaussianSample": gaussian_sample,
 }
 COMPOSED = {
     "Fork": fork,
@@ -233,5 +251,6 @@ COMPOSED = {
     "attention between two": cross_attention,
     "a U-Net": unet,
     "an adaptive norm": adaptive_norm,
+    "a sample between two networks": autoencoder,
     "a modulated convolution": modulated_convolution,
 }

@@ -27,7 +27,7 @@ from scratchgan.layers.condition import (
 from scratchgan.layers.conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from scratchgan.layers.dense import Dense, Embedding
 from scratchgan.layers.minibatch import Closeness, MinibatchDiscrimination, MinibatchStd, Pack
-from scratchgan.layers.noise import Dropout, GaussianNoise
+from scratchgan.layers.noise import Dropout, GaussianNoise, GaussianSample, PhaseShuffle
 from scratchgan.layers.norm import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, PixelNorm
 from scratchgan.layers.pairs import Bilinear, Dot, Mix, Modulate, Scores
 from scratchgan.layers.pool import AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool
@@ -42,7 +42,7 @@ __all__ = [
     "Dense", "Embedding",
     "Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d",
     "ReLU", "LeakyReLU", "PReLU", "Tanh", "Sigmoid", "Softplus", "ELU", "Surprise",
-    "Softmax", "LogSoftmax", "Maxout", "Dropout", "GaussianNoise",
+    "Softmax", "LogSoftmax", "Maxout", "Dropout", "GaussianNoise", "PhaseShuffle",
     "BatchNorm", "LayerNorm", "InstanceNorm", "GroupNorm", "PixelNorm",
     "Flatten", "Reshape", "Columns", "Upsample", "AvgPool", "MaxPool", "GlobalAvgPool", "GlobalMaxPool",
     "PixelShuffle", "PixelUnshuffle", "Pad", "Crop", "Blur", "Rotations",
@@ -52,6 +52,6 @@ __all__ = [
     "RNN", "LSTM", "GRU", "LSTMGates", "GRUGates", "Recurrent",
     # of layers, of tuples and of pairs
     "Sequential", "Fork", "Each", "Join", "Add", "Part", "Residual", "Concat", "Conditional",
-    "Modulate", "Scores", "Mix", "Dot", "Causal", "Attention",
+    "Modulate", "Scores", "Mix", "Dot", "Causal", "Attention", "GaussianSample",
     "LabelChannels", "Projection", "ConditionalAffine", "ConditionalBatchNorm", "FiLM",
 ]  # fmt: skip

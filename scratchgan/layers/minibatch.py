@@ -17,12 +17,14 @@ class Pack(FixedMap):
     n pack + pack - 1 of x become row n of y. Raises ValueError where `pack` does not divide N.
     """
 
-    mixes_samples = True
-
     def __init__(self, pack):
         if not (isinstance(pack, int) and pack > 0):
             raise ValueError(f"Pack: pack is {pack}, wanted a whole number from 1 on")
         self.pack = pack
+
+    @property
+    def mixes_samples(self):
+        return self.pack > 1
 
     def __repr__(self):
         return f"Pack({self.pack})"
