@@ -1,4 +1,4 @@
-"""Rows of the law table: noise, rotations, a trunk with two heads, and a network that is told a caption."""
+"""Rows of the law table: noise, shuffled phases, rotations, two heads, a network that is told a caption."""
 
 import numpy as np
 from hypothesis import strategies as st
@@ -12,6 +12,7 @@ from scratchgan.layers import (
     Flatten,
     GaussianNoise,
     Join,
+    PhaseShuffle,
     Rotations,
     Sequential,
     Softplus,
@@ -22,6 +23,13 @@ from scratchgan.layers import (
 def noise(draw, rng):
     own_rng = np.random.default_rng(0)  # not the laws' own, which moves on while they draw
     return GaussianNoise(draw(st.sampled_from([0.0, 0.3, 2.0])), rng=own_rng), draw(shape)
+
+
+def shuffled(draw, rng):
+    """Radii up to one less than the length, so that a border may reach over all of x."""
+    radius = draw(st.integers(0, 3))
+    own_rng = np.random.default_rng(draw(st.integers(0, 9)))
+    return PhaseShuffle(radius, rng=own_rng), (draw(size), radius + draw(size), draw(size))
 
 
 def rotations(draw, rng):
@@ -48,5 +56,5 @@ def told(draw, rng):
     return net, (x_shape, caption)
 
 
-SMOOTH = {"GaussianNoise": noise, "Rotations": rotations}
+SMOOTH = {"GaussianNoise": noise, "PhaseShuffle": shuffled, "Rotations": rotations}
 COMPOSED = {"a trunk with two heads": heads, "a network that is told": told}

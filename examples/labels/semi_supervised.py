@@ -19,11 +19,11 @@ import numpy as np
 
 from scratchgan import data, losses, training, xp
 from scratchgan.data.batches import gather
+from scratchgan.data.few_labels import hide_labels
 from scratchgan.initializers import glorot
 from scratchgan.layers import BatchNorm, Dense, Flatten, GaussianNoise, Reshape, Sequential
 from scratchgan.layers.activations import ReLU, Softplus, Tanh
 from scratchgan.optim import EMA, Adam, linear_decay
-from scratchgan.support.errors import DataError
 from scratchgan.training import option
 from scratchgan.weights import weight_norm
 
@@ -47,8 +47,16 @@ class SemiSupervisedGAN(training.Model):
 
     def __init__(self, settings, shape, rng):
         super().__init__(settings, shape, rng)
-        pixels, half, quarter = int(np.prod(shape)), settings.width // 2, settings.width // 4
-        self.G = Sequential(
+        self.G, self.D = self.networks(shape, rng)
+        schedule = linear_decay(settings.lr, settings.steps, start=2 * settings.steps // 3)
+        self.opt_G = Adam(self.G.params(), schedule, betas=(0.5, 0.999))
+        self.opt_D = Adam(self.D.params(), schedule, betas=(0.5, 0.999))
+        self.D_average = EMA(self.D, 0.998)
+
+    def networks(self, shape, rng):
+        settings, pixels = self.settings, int(np.prod(shape))
+        half, quarter = settings.width // 2, settings.width // 4
+        G = Sequential(
             Dense(settings.latent, half, rng=rng), BatchNorm(half), Softplus(),
             Dense(half, half, rng=rng), BatchNorm(half), Softplus(),
             Dense(half, pixels, rng=rng, initialize=glorot), Tanh(), Reshape(*shape),
@@ -58,13 +66,10 @@ class SemiSupervisedGAN(training.Model):
             noise = GaussianNoise(0.5 if hidden else 0.6, rng=rng)
             hidden += [noise, Dense(before, after, rng=rng), ReLU()]
         head = Sequential(GaussianNoise(0.5, rng=rng), Dense(quarter, settings.classes, rng=rng))
-        self.D = weight_norm(Sequential(Sequential(Flatten(), *hidden), head))
-        self.hold_lengths()
+        D = weight_norm(Sequential(Sequential(Flatten(), *hidden), head))
+        self.hold_lengths(D)
         hidden[1].b.value[...] = hidden[1].W.effective().sum(0)  # W (x + 1): black enters as 0
-        schedule = linear_decay(settings.lr, settings.steps, start=2 * settings.steps // 3)
-        self.opt_G = Adam(self.G.params(), schedule, betas=(0.5, 0.999))
-        self.opt_D = Adam(self.D.params(), schedule, betas=(0.5, 0.999))
-        self.D_average = EMA(self.D, 0.998)
+        return G, D
 
     @staticmethod
     def load_data(settings):
@@ -100,16 +105,16 @@ class SemiSupervisedGAN(training.Model):
             self.D.accumulate(fake_tape, d_fake)
         self.D.accumulate(labelled_tape, d_labelled)
         self.opt_D.step()
-        self.hold_lengths()
+        self.hold_lengths(self.D)
         self.D_average.update()
         return loss
 
-    def hold_lengths(self):
+    def hold_lengths(self, D):
         """Hold D's hidden weights at the lengths that keep activations' scale (He et al. 2015).
 
         As in the authors' code, only the last layer learns a length: features must not run away.
         """
-        for index, layer in enumerate(self.D.layers[0].layers[2::3]):
+        for index, layer in enumerate(D.layers[0].layers[2::3]):
             layer.W.g.value[...] = math.sqrt(2) * (1 if index else 0.5)
 
     def generator_step(self, real):
@@ -133,17 +138,6 @@ class SemiSupervisedGAN(training.Model):
             return {}
         wrong = self.infer(self.D_average.net, held_out.images).argmax(1) != held_out.labels
         return {"error": float(wrong.mean()), "errors": int(wrong.sum())}
-
-
-def hide_labels(labels, each, rng):
-    """Return the labels of `each` pictures of every class, drawn at random, and -1 else."""
-    told = np.full_like(labels, -1)
-    for label in np.unique(labels):
-        rows = np.flatnonzero(labels == label)
-        if (n := len(rows)) < each:
-            raise DataError(f"--labels {each} is more than the {n} pictures of class {label}.")
-        told[rng.permutation(rows)[:each]] = label
-    return told
 
 
 if __name__ == "__main__":
