@@ -10,6 +10,9 @@ import wave
 
 import numpy as np
 
+from scratchgan.support.errors import DataError
+from scratchgan.support.files import reading
+
 TICKS = 480  # of a beat, in a MIDI file
 VELOCITY = 80  # of 127: how hard a key is struck
 LOUDEST = 0.9  # the largest sample of `plucks`
@@ -80,6 +83,31 @@ def wav(samples, rate):
             out.setframerate(rate)
             out.writeframes(np.rint(samples * FULL).astype("<i2").tobytes())
         return file.getvalue()
+
+
+def read_wav(path):
+    """Return (samples, rate) of a WAV file of one channel and 16 bits: float32 (n,), from -1 to 1, as `wav` wrote them.
+
+    -32768, one more than `wav` writes, is -1 as well. Raises DataError for a file that is none, of more channels, of
+    another number of bits, without samples, or that ends before it should.
+    """
+    with reading(path, error=DataError) as stream:
+        try:
+            with wave.open(stream) as file:
+                channels, width, rate, n = file.getparams()[:4]
+                content = file.readframes(n)
+        except (wave.Error, EOFError, struct.error) as error:
+            raise DataError(f"{path} is no WAV file of whole numbers ({error or 'it ends too soon'}).") from None
+    remedy = "`sox IN.wav -c 1 -b 16 OUT.wav` converts it"
+    if channels != 1:
+        raise DataError(f"{path} has {channels} channels, wanted one: {remedy}.")
+    if width != 2:
+        raise DataError(f"{path} has {8 * width} bits a sample, wanted 16: {remedy}.")
+    if n == 0:
+        raise DataError(f"{path} has no samples: remove it.")
+    if len(content) != 2 * n:
+        raise DataError(f"{path} ends after {len(content) // 2:,} of {n:,} samples: copy it again, or remove it.")
+    return np.maximum(np.frombuffer(content, "<i2") / np.float32(FULL), np.float32(-1)), rate
 
 
 # ---- plucked strings -------------------------------------------------------------------------------------
