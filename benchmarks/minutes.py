@@ -20,7 +20,8 @@ from pathlib import Path
 from scratchgan import examples
 
 CLASSICS = ("gan", "gan2d", "dcgan", "wgan_gp", "cgan", "infogan")
-OTHERWISE = ("classifier", "mode_collapse")  # the one trains no GAN, the other compares four
+OTHERWISE = ("classifier", "mode_collapse", "hmm", "mcmc")  # no GAN; a comparison of four; no training steps
+OTHERWISE += ("samplers", "six_divergences")  # a tool on runs; six of `fgan.py`
 ENOUGH = 1.5  # seconds of a second half
 
 

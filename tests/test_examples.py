@@ -18,6 +18,8 @@ from scratchgan.examples import cgan, dcgan, gan, gan2d, infogan, wgan_gp
 from scratchgan.examples.collapse import improved_gan, pacgan, unrolled, unrolled_ring, veegan
 from scratchgan.examples.control import gail
 from scratchgan.examples.labels import acgan, projection, semi_supervised, ssgan, text_to_image
+from scratchgan.examples.media import actions, video_gan, wavegan
+from scratchgan.examples.relatives import fgan, gan_cells, made, vae_cells
 from scratchgan.examples.sequences import chorales, music_gan, seq2seq, seqgan, text_gan, text_lstm
 from scratchgan.examples.stability import adversarial_nets, dragan, r1gan, ragan, sngan, wgan, wgan_gp2d
 from scratchgan.examples.translation import cyclegan, font_style, inpainting, pix2pix, srgan
@@ -84,6 +86,8 @@ EXAMPLES = {
     "srgan": (srgan.SRGAN, srgan.Settings, {"width": 4, "pretraining": 1}),
     "inpainting": (inpainting.ContextEncoder, inpainting.Settings, {"width": 4}),
     "chorales": (chorales.Chorales, chorales.Settings, {"features": 8, "length": 10}),
+    "wavegan": (wavegan.WaveGAN, wavegan.Settings, {"width": 2}),
+    "wavegan, wgan-gp": (wavegan.WaveGAN, wavegan.Settings, {"width": 2, "loss": "wgan-gp"}),
     "music_gan": (music_gan.MusicGAN, music_gan.Settings, {"width": 8}),
     "seqgan": (seqgan.SeqGAN, seqgan.Settings, SPEECH),  # the second step is a round
     "seqgan, gumbel": (seqgan.SeqGAN, seqgan.Settings, SPEECH | {"generator": "gumbel"}),
@@ -93,20 +97,31 @@ EXAMPLES = {
     ),
     "text_gan": (text_gan.TextGAN, text_gan.Settings, {"width": 4, "length": 12}),
     "text_lstm": (text_lstm.TextLSTM, text_lstm.Settings, {"width": 4, "chunk": 12, "length": 12}),
+    "made": (made.MADE, made.Settings, {"width": 24}),
+    "made, lstm": (made.MADE, made.Settings, {"width": 4, "network": "lstm"}),
+    "vae_cells": (vae_cells.VAE, vae_cells.Settings, {"width": 8}),
+    "gan_cells": (gan_cells.CellsGAN, gan_cells.Settings, {"width": 8}),
+    "fgan": (fgan.FGAN, fgan.Settings, {"width": 8}),
     "gail": (gail.GAIL, gail.Settings, {"width": 8}),
+    "actions": (actions.Actions, actions.Settings, {"width": 4, "clips": 200}),
+    "video_gan": (video_gan.VideoGAN, video_gan.Settings, {"width": 4}),
+    "video_gan, mocogan": (video_gan.VideoGAN, video_gan.Settings, {"width": 4, "network": "mocogan"}),
     "pix2pix, RGB without skips": (pix2pix.Pix2Pix, pix2pix.Settings, {"width": 4, "channels": 3, "skip": False}),
 }  # fmt: skip
 # All but those that make a picture of a picture, or a sequence, of which each has tests of its own: they have no noise.
 OTHERS = (training.Translation, training.Sequences)
-LIKELIHOODS = {"chorales", "text_lstm"}  # of one network, `net`: no GAN
+# No GANs, and how their networks' names begin: `net`; `encoder` and `decoder`.
+LIKELIHOODS = {"chorales": "n", "text_lstm": "n", "made": "n", "made, lstm": "n", "vae_cells": "ed"}
 GAMES = [name for name, (Model, *_) in EXAMPLES.items() if not issubclass(Model, OTHERS)]
 FEW_PAIRS = {"train": 500, "test": 100}  # of glyphs, in place of 10,000 and 2,000
 # Rates that fall to 0 at the last step (tests/test_classifier.py, tests/test_cyclegan.py,
-# tests/test_font_style_commands.py, tests/test_text_lstm.py); a comparison of four.
-NOT_GANS = {"classifier", "cyclegan", "font_style", "text_lstm", "mode_collapse"}
+# tests/test_font_style_commands.py, tests/test_text_lstm.py); a comparison of four; no training step (tests/test_hmm.py,
+# tests/test_mcmc.py).
+NOT_GANS = {"classifier", "cyclegan", "font_style", "text_lstm", "mode_collapse", "hmm", "mcmc"}
+NOT_GANS |= {"samplers", "six_divergences"}  # a tool on runs (tests/test_samplers_command.py); six of `fgan.py`
 # Of these, G's step looks at real samples, too.
 WITH_REAL = (ragan.RaGAN, unrolled.UnrolledGAN, improved_gan.ImprovedGAN, semi_supervised.SemiSupervisedGAN)
-SMALL = {"pacgan", "improved_gan", "unrolled", "veegan"}  # weights that start too small for a few steps: test_remedies
+SMALL = {"pacgan", "improved_gan", "unrolled", "veegan", "fgan"}  # too small at first: test_remedies, test_fgan
 FILES = [path for path in sorted((ROOT / "examples").rglob("*.py")) if path.parent.name != "course"]  # tested apart
 PATHS = {path.stem: path for path in FILES}
 SCRIPTS = sorted(PATHS.keys() - NOT_GANS)
@@ -236,7 +251,7 @@ def test_two_steps(name):
     # The oracle says the data, and the best weights wait for better ones.
     own = lambda path: path.endswith(".W") and not path.startswith(("oracle/", "best/"))
     before = {path: array for path, array in model.state().items() if own(path)}
-    assert {path[0] for path in before} >= ({"n"} if name in LIKELIHOODS else {"G", "D"})
+    assert {path[0] for path in before} >= set(LIKELIHOODS.get(name, "GD"))
     for _ in range(2):
         printed = model.step(batches)
         assert all(np.isfinite(float(loss)) for loss in printed.values())
@@ -296,6 +311,7 @@ def test_the_command_line(name, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(data.glyphs, "load", drawn_once)
     monkeypatch.setattr(data.pairs, "DRAWN", FEW_PAIRS)
+    monkeypatch.setattr("scratchgan.data.audio.COUNTS", FEW_PAIRS)
 
     def call(*arguments):
         monkeypatch.setattr(sys, "argv", [str(PATHS[name]), *arguments])

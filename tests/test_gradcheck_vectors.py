@@ -86,7 +86,7 @@ def test_every_layer_has_vectors():
     bases = {"Layer", "LinearMap", "FixedMap", "Pointwise", "Surprise", "Bilinear"}
     containers = {"Sequential", "Residual", "Concat", "Fork", "Each"}
     moved = {"Flatten", "Reshape", "Crop", "Blur", "PixelUnshuffle"}  # nothing that could go wrong otherwise
-    drawn = {"Dropout", "GaussianNoise"}  # their y is random
+    drawn = {"Dropout", "GaussianNoise", "GaussianSample", "PhaseShuffle"}  # their y is random
     pairs = {"Add", "Dot", "Join", "Mix", "Modulate", "Part", "Scores"}  # they take a tuple, and a case has one x
     told = {"Conditional", "ConditionalAffine", "ConditionalBatchNorm", "LabelChannels", "Projection"}  # (x, labels)
     told |= {"FiLM"}  # (x, style)
