@@ -1,0 +1,149 @@
+"""Clips of digits that fly: VGAN (Vondrick et al. 2016) and MoCoGAN (Tulyakov et al. 2018).
+
+    vgan      G(z) = m f + (1 - m) b, where f and the mask m move, and the background b does not
+    mocogan   frame t of G(z) is G_I(c, s_t), s_t = GRU(e_t, s_t-1): a content c for all frames, a
+              new e_t for each; D_I sees one frame of a clip, beside D_V, which sees all of it
+
+    each D ascends  E log D(x) + E log(1 - D(G(z)))
+    G ascends  E log D_V(G(z)) + E log D_I(a frame of G(z)) - lambda E m      (vgan has no D_I)
+
+    python examples/media/video_gan.py                       # digits on black
+    python examples/media/video_gan.py --background still --network mocogan
+    python examples/media/video_gan.py --data FOLDER         # GIFs of your own
+    python examples/media/video_gan.py sample runs/video_gan --n 16 --out clips.gif
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from scratchgan import data, losses, training, xp
+from scratchgan.layers import Conv2d, Conv3d, ConvTranspose2d, ConvTranspose3d, Modulate, Pad
+from scratchgan.layers.activations import Softmax, Tanh
+from scratchgan.layers.compose import Add, Concat, Each, Fork, Join, Part, Sequential
+from scratchgan.layers.recurrent import GRU, Recurrent
+from scratchgan.layers.shape import Columns, Flatten, Reshape
+from scratchgan.optim import EMA, Adam
+from scratchgan.training import option
+from scratchgan.training.clips import BY_TWO, EACH_FRAME, Clips, critic, grown
+
+
+@dataclass
+class Settings(training.Settings):
+    steps: int = option(3000, "training steps: one is a step of each D and one of G", minimum=1)
+    batch_size: int = option(24, "clips in a training step", minimum=1)
+    lr: float = option(5e-4, "learning rate", minimum=1e-12)
+    data: str = option("straight", "straight: digits that fly; or a FOLDER of animations")
+    network: str = option("vgan", "which G, and which Ds", choices=("vgan", "mocogan"))
+    background: str = option("black", "what stays behind what moves", choices=("black", "still"))
+    varied: bool = option(False, "digits of all faces, turned and sheared, not ten pictures")
+    frames: int = option(8, "frames of a clip", choices=(8, 16, 24, 32))
+    size: int = option(24, "side of a frame", choices=(16, 24, 32, 40, 48, 64))
+    latent: int = option(32, "vgan: numbers of z; mocogan: of c", minimum=1)
+    motion: int = option(16, "mocogan: numbers of e_t, and of s_t", minimum=1)
+    width: int = option(16, "channels next to the clip, of D; of G, half as many more", minimum=2)
+    sparsity: float = option(0.1, "vgan: weight of the mask's mean, lambda", minimum=0)
+    noise: float = option(0.3, "deviation of the noise through which each D sees", minimum=0)
+    average: float = option(0.995, "decay of G's averaged weights", minimum=0, maximum=0.99999)
+
+
+class VideoGAN(Clips):
+    """G(z) is a tuple: the clips, (N, T, H, W_, 1), and of vgan their masks, too."""
+
+    def __init__(self, settings, shape, rng):
+        super().__init__(settings, shape, rng)
+        mocogan = settings.network == "mocogan"
+        self.G = (frame_by_frame if mocogan else two_streams)(settings, shape, rng)
+        sizes = settings.width, settings.noise
+        self.D_V = critic(Conv3d, shape, *sizes, rng)
+        self.D_I = critic(Conv2d, shape[1:], *sizes, rng) if mocogan else None
+        adam = lambda net: Adam(net.params(), settings.lr, betas=(0.5, 0.999)) if net else None
+        self.opt_G, self.opt_V, self.opt_I = adam(self.G), adam(self.D_V), adam(self.D_I)
+        self.G_average = EMA(self.G, settings.average)
+
+    def latent(self, n, rng):
+        """Return [z], or [c, s_0, e_1, e_2, ...]: a walk of z changes both."""
+        settings, T = self.settings, self.shape[0]
+        more = (T + 1) * settings.motion if settings.network == "mocogan" else 0
+        return rng.standard_normal((n, settings.latent + more), dtype=np.float32)
+
+    def step(self, batches):
+        real = xp.to_device(data.to_signed(batches.next()))  # (N, T, H, W_, 1)
+        (fake, *masks), G_tape = self.G.forward(self.noise(len(real)))  # the same for D and G
+        printed = {"D_V": self.critic_step(self.D_V, self.opt_V, real, fake)}
+        if self.D_I:
+            frames = real[self.places(real)], fake[self.places(fake)]  # each (N, H, W_, 1)
+            printed["D_I"] = self.critic_step(self.D_I, self.opt_I, *frames)
+        return printed | self.generator_step(fake, masks, G_tape)
+
+    def critic_step(self, D, optimizer, real, fake):
+        # D ascends log D(x) + log(1 - D(G(z)))
+        real_logits, real_tape = D.forward(real)
+        fake_logits, fake_tape = D.forward(fake)
+        loss, d_real, d_fake = losses.nonsaturating_discriminator(real_logits, fake_logits)
+        D.accumulate(real_tape, d_real)  # into D
+        D.accumulate(fake_tape, d_fake)
+        optimizer.step()
+        return loss
+
+    def generator_step(self, fake, masks, G_tape):
+        # G ascends log D_V(G(z)) + log D_I(a frame of G(z)) - lambda m
+        logits, D_tape = self.D_V.forward(fake)
+        loss, d_logits = losses.nonsaturating_generator(logits)
+        d_fake, _ = self.D_V.pull(D_tape, d_logits)  # through D, not into D
+        printed = {"G_V": loss}
+        if self.D_I:
+            drawn = self.places(fake)
+            logits, D_tape = self.D_I.forward(fake[drawn])
+            printed["G_I"], d_logits = losses.nonsaturating_generator(logits)
+            d_fake[drawn] += self.D_I.pull(D_tape, d_logits)[0]  # to the frames that D_I saw
+        d_masks = [xp.full_like(m, self.settings.sparsity / m.size) for m in masks]
+        self.G.accumulate(G_tape, (d_fake, *d_masks))  # into G
+        self.opt_G.step()
+        self.G_average.update()
+        return printed
+
+    def places(self, clips):
+        """Draw a frame of each clip; return where they are, (n, t)."""
+        t = self.rng.integers(clips.shape[1], size=len(clips))
+        return xp.arange(len(clips)), xp.to_device(t)
+
+    def generate(self, z):
+        return self.G_average.net(z)[0]
+
+
+def two_streams(settings, shape, rng):
+    """z (N, latent) -> the clip m f + (1 - m) b and its mask m, each (N, T, H, W_, 1)."""
+    T, H, W_, _ = shape
+    sizes, eighth = (settings.latent, 3 * settings.width // 2), (T // 8, H // 8, W_ // 8)
+    moving = grown(ConvTranspose3d, *sizes, eighth, 3, BY_TWO, rng)
+    moving.layers[-1].b.value[1:] = xp.asarray([1, -1])  # at the start, m is 0.88: f learns first
+    still = grown(ConvTranspose2d, *sizes, eighth[1:], 1, BY_TWO, rng)
+    masks = Sequential(Columns(1, 3), Softmax())  # at each place m and 1 - m
+    m, rest = Sequential(masks, Columns(0, 1)), Sequential(masks, Columns(1, 2), Reshape(T, H * W_))
+    f = Sequential(Columns(0, 1), Tanh(), Flatten())
+    front = Sequential(Part(0), Fork(f, Sequential(m, Flatten())), Modulate(), Reshape(T, H * W_))
+    b = Sequential(Tanh(), Flatten())  # (N, H W_)
+    behind = Sequential(Each(rest, b), Modulate())  # b is a style: one for all t
+    clip = Sequential(Fork(front, behind), Add(), Reshape(*shape))
+    return Sequential(Fork(moving, still), Fork(clip, Sequential(Part(0), m)))
+
+
+def frame_by_frame(settings, shape, rng):
+    """[c, s_0, e_1, e_2, ...] (N, C + M + T M) -> the clip (N, T, H, W_, 1), alone in a tuple."""
+    (T, H, W_, _), C, M = shape, settings.latent, settings.motion
+    e = Sequential(Columns(C + M, C + M + T * M), Reshape(T, M))
+    s_0 = Sequential(Columns(C, C + M), Reshape(1, M), Pad(((0, T - 1),)))  # 0 after the first step
+    gru = GRU(M, M, rng=rng)
+    gru.gates.b.value[M:] = 2  # of u, which then is near 1: at the start, s_t changes slowly
+    told = Concat(Columns(0, M), Columns(2 * M, 3 * M))  # of [e_t, s_0, s_t-1]
+    cell = Sequential(Fork(Sequential(told, gru), Columns(M, 2 * M)), Add())
+    s = Sequential(Fork(e, s_0), Join(), Recurrent(cell, M))
+    codes = Fork(s, Columns(0, C)), Join()  # c beside each s_t: (N, T, M + C)
+    sizes, eighth = (M + C, 3 * settings.width // 2), (T, H // 8, W_ // 8)
+    frames = grown(ConvTranspose3d, *sizes, eighth, 1, EACH_FRAME, rng)
+    return Sequential(*codes, frames, Tanh(), Fork(Sequential()))
+
+
+if __name__ == "__main__":
+    training.main(VideoGAN, Settings)
