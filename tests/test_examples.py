@@ -115,8 +115,8 @@ LIKELIHOODS = {"chorales": "n", "text_lstm": "n", "made": "n", "made, lstm": "n"
 GAMES = [name for name, (Model, *_) in EXAMPLES.items() if not issubclass(Model, OTHERS)]
 FEW_PAIRS = {"train": 500, "test": 100}  # of glyphs, in place of 10,000 and 2,000
 # Rates that fall to 0 at the last step (tests/test_classifier.py, tests/test_cyclegan.py,
-# tests/test_font_style_commands.py, tests/test_text_lstm.py); a comparison of four; no training step (tests/test_hmm.py,
-# tests/test_mcmc.py).
+# tests/test_font_style_commands.py, tests/test_text_lstm.py); a comparison of four; no training step
+# (tests/test_hmm.py, tests/test_mcmc.py).
 NOT_GANS = {"classifier", "cyclegan", "font_style", "text_lstm", "mode_collapse", "hmm", "mcmc"}
 NOT_GANS |= {"samplers", "six_divergences"}  # a tool on runs (tests/test_samplers_command.py); six of `fgan.py`
 # Of these, G's step looks at real samples, too.

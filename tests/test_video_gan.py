@@ -15,8 +15,7 @@ from objectives import log_sigmoid
 from PIL import Image
 from test_examples import PATHS
 
-from scratchgan import xp
-from scratchgan.data import Batches, video
+from scratchgan.data import video
 from scratchgan.examples.media import video_gan
 from scratchgan.layers import GRU
 from scratchgan.layers.compose import Join, Sequential
