@@ -26,8 +26,8 @@ def of_room(*names):
 def test_the_book_stays_readable():
     """4,300 were enough for all but sequences: recurrent layers, their cells to second order, and attention.
 
-    4,760 were enough for all but the relatives and sound: masked weights, a sample with a gradient, the divergence of two
-    Gaussians, six others, and shuffled phases.
+    4,760 were enough for all but the relatives and sound: masked weights, a sample with a gradient, divergences, and
+    shuffled phases.
     """
     assert len(of_room(*BOOK)) > 20
     assert lines(of_room(*BOOK)) <= 4960
