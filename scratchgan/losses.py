@@ -222,7 +222,8 @@ def softmax_cross_entropy(logits, labels, weights=None):
     else:
         check("softmax_cross_entropy", "weights", weights, labels.shape, logits.dtype)
         w = weights[..., None]  # (N, ..., 1)
-        chosen, d_logits = w * xp.where(named & (w != 0), log_p, 0), w * d_logits
+        chosen = w * xp.where(named & (w != 0), log_p, 0)
+        d_logits = xp.where(w != 0, w * d_logits, 0)
     return chosen.sum() * (-1 / n), d_logits * (1 / n)
 
 
@@ -295,8 +296,9 @@ def realness(logits):
     count("realness", logits)
     if logits.ndim != 2:
         raise ValueError(f"realness: logits have shape {logits.shape}, wanted (N, K)")
-    log_p = functions.log_softmax(logits)
-    return logits[:, :1] - log_p[:, :1], xp.exp(log_p)
+    p = xp.exp(functions.log_softmax(logits))
+    largest = logits.max(axis=1, keepdims=True)  # never -inf, unlike others, and so no difference
+    return largest - xp.log(p.max(axis=1, keepdims=True)), p
 
 
 def semi_supervised_discriminator(labelled_logits, labels, real_logits, fake_logits):

@@ -97,10 +97,11 @@ class Masked(Param):
 
     Output j does not hear of input i where mask[i, j] is 0 (Germain et al. 2015, MADE). With E the
     gradient at W, the gradient at V is E mask. mask: an array of V's shape that says for each
-    number whether it counts. Raises ValueError for another shape.
+    number whether it counts. Raises ValueError for another shape, and as `weight_norm` does.
     """
 
     def __init__(self, param, mask):
+        demand_alone(param, "W")
         super().__init__(param.value)
         self.mask = xp.asarray(mask) != 0
         if self.mask.shape != self.value.shape:
@@ -137,15 +138,19 @@ def replace_weights(net, make):
         if isinstance(getattr(layer, "W", None), Param)
     ]
     for layer, param in weights:
-        if type(param) is not Param:
-            kind = type(param).__name__
-            raise ValueError(f"the W of {layer!r} is a {kind} already: normalise a weight once")
-        if param.flat is not None:
-            holder = "an optimizer or EMA: normalise it before making those"
-            raise ValueError(f"the W of {layer!r} belongs to {holder}")
+        demand_alone(param, f"the W of {layer!r}")
     made = {}
     for layer, param in weights:  # none of them, if one was refused
         if param not in made:
             made[param] = make(param)
         layer.W = made[param]
     return net
+
+
+def demand_alone(param, name):
+    """Raise ValueError for a weight that is a function already, or that an optimizer holds."""
+    if type(param) is not Param:
+        raise ValueError(f"{name} is a {type(param).__name__} already: normalise a weight once")
+    if param.flat is not None:
+        holder = "an optimizer or EMA: normalise it before making those"
+        raise ValueError(f"{name} belongs to {holder}")

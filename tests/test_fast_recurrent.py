@@ -46,3 +46,13 @@ def test_a_recurrent_twin_refuses_in_the_words_of_the_plain_code():
         with fast.plain(), pytest.raises((TypeError, ValueError)) as plain:
             call()
         assert str(ours.value) == str(plain.value)
+
+
+def test_a_single_step_is_left_to_the_plain_code(monkeypatch):
+    """All weights would be copied for one product."""
+    monkeypatch.setattr(fast.recurrent.Steps, "matrix", None)
+    net = Recurrent(LSTM(3, 2, rng=np.random.default_rng(0)), 2, 4)
+    y, state, tape = net.run(np.ones((2, 1, 3), np.float32))
+    assert net.back(tape, y, state)[0].shape == (2, 1, 3)
+    with pytest.raises(TypeError):
+        net.run(np.ones((2, 2, 3), np.float32))

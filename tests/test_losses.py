@@ -172,6 +172,20 @@ def test_softmax_cross_entropy_where_a_class_cannot_be(weights):
     assert np.abs(gradient[:, :3] - of_fewer).max() < 1e-12
 
 
+def test_a_row_that_is_left_out_says_nothing():
+    logits = np.array([[0.0, 1.0], [-np.inf, -np.inf], [np.nan, 0.0]])
+    with np.errstate(invalid="ignore"):
+        loss, gradient = losses.softmax_cross_entropy(logits, np.array([1, 0, 1]), np.array([1.0, 0, 0]))
+    alone, of_alone = losses.softmax_cross_entropy(logits[:1], np.array([1]))
+    assert abs(loss - alone / 3) < 1e-15 and np.allclose(gradient, [of_alone[0] / 3, [0, 0], [0, 0]])
+
+
+def test_realness_where_a_class_cannot_be():
+    value, gradient = losses.realness(np.array([[-np.inf, 0.0, 1.0], [800.0, -np.inf, 0.0]]))
+    assert np.allclose(value[:, 0], [np.log(1 + np.e), 800])
+    assert np.allclose(gradient[0], [0, 1 / (1 + np.e), np.e / (1 + np.e)])
+
+
 def test_softmax_cross_entropy_at_huge_logits():
     loss, gradient = losses.softmax_cross_entropy(np.array([[1e4, -1e4]], dtype=np.float32), np.array([1]))
     assert loss == 2e4

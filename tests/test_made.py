@@ -212,6 +212,12 @@ def test_a_mask_of_another_shape_is_refused():
     with pytest.raises(ValueError, match=r"the mask has shape \(3, 4\), wanted that of W, \(4, 3\)"):
         Masked(layer.W, np.ones((3, 4)))
     layer.W = Masked(layer.W, np.ones((4, 3)))
+    with pytest.raises(ValueError, match="W is a Masked already"):
+        Masked(layer.W, np.ones((4, 3)))
+    held = Dense(4, 3, rng=np.random.default_rng(0))
+    Adam(held.params(), 1e-3)
+    with pytest.raises(ValueError, match="W belongs to an optimizer"):
+        Masked(held.W, np.ones((4, 3)))
     with pytest.raises(ValueError, match="is a Masked already"):
         spectral_norm(layer, rng=np.random.default_rng(0))
 

@@ -64,7 +64,7 @@ def test_runs_that_cannot_be_sampled_are_refused_in_a_line(trained, monkeypatch,
 
 def test_a_critics_run_is_refused(trained, capsys):
     line = refused(capsys, trained(wgan_gp2d.WGANGP2D, wgan_gp2d.Settings, width=8))
-    assert "is of WGANGP2D" in line and "the score of a critic is not" in line
+    assert "is of WGANGP2D" in line and "whose D ends with the logit" in line
 
 
 def test_pacgan_alone_can_be_sampled(trained):

@@ -1,6 +1,7 @@
 """The character LSTM: what it descends, a chunk at a time; what it says, a character at a time."""
 
 import copy
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -250,3 +251,14 @@ def test_the_LSTM_writes_a_text_of_any_length(own, tmp_path, monkeypatch, capsys
     assert call(monkeypatch, "text_lstm", "write", "run", *options) == 0
     assert len((tmp_path / "said.txt").read_text()) == 70
     assert (tmp_path / "said.txt").read_text() in capsys.readouterr().out
+
+
+def test_another_text_with_as_many_characters_is_refused(own, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert call(monkeypatch, "text_lstm", "--steps", 2, "--out", "run", "--data", own, *SMALL["text_lstm"]) == 0
+    said = Path(own).read_text(encoding="utf-8")
+    Path(own).write_text(said.replace("a", "\N{SNOWMAN}"), encoding="utf-8")
+    text.load.cache_clear()
+    assert call(monkeypatch, "text_lstm", "evaluate", "run", "--n", 20) == 2
+    assert "has other characters than the text of this run" in capsys.readouterr().err
+    assert call(monkeypatch, "text_lstm", "sample", "run", "--n", 2, "--out", "said.txt") == 0

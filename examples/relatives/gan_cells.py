@@ -108,6 +108,9 @@ class CellsGAN(training.Sequences):
     def report(self):
         return metrics.compare(self.q(QUICKLY))
 
+    def looked_at(self, n):
+        return f"{metrics.SAMPLES:,} samples"
+
     def measured(self, n):
         """Return the distances of a million samples, and how many of the modes have samples."""
         z = self.latent(2500, np.random.default_rng(self.settings.seed))

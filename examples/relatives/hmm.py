@@ -121,11 +121,11 @@ def main(argv=None):
     with command.in_a_line("hmm.py", str, "--states"):
         settings = Settings(**vars(parser.parse_args(argv)))
         plots.file_format(settings.out)
+        Path(settings.out).parent.mkdir(parents=True, exist_ok=True)
         model, _ = fit(settings)
         q = probabilities(model, settings.words)
         row = {f"HMM, {settings.states} states": metrics.compare(q)}
         print(metrics.table(row | metrics.baselines(settings.seed)))
-        Path(settings.out).parent.mkdir(parents=True, exist_ok=True)
         plots.save(metrics.picture(q), settings.out)
         print(f"wrote {settings.out}")
 

@@ -97,6 +97,9 @@ class MADE(training.Sequences):
     def report(self):
         return metrics.compare(self.q())
 
+    def looked_at(self, n):
+        return f"{cells.CELLS:,} cells"
+
     def measured(self, n):
         return metrics.compare(self.q())  # exactly: no sample is needed
 

@@ -135,13 +135,13 @@ def main(argv=None):
     with command.in_a_line("mcmc.py", str, "--chains or --draws"), np.errstate(all="ignore"):
         settings = Settings(**vars(parser.parse_args(argv)))
         plots.file_format(settings.out)
+        Path(settings.out).parent.mkdir(parents=True, exist_ok=True)
         found = {}
         for name, move in samplers(settings).items():
             found[name], taken = run(move, settings)
             print(f"{name}: {100 * taken:.0f} % taken", flush=True)
         rows = {name: metrics.compare(q) for name, q in found.items()}
         print(metrics.table(rows | metrics.baselines(settings.seed)))
-        Path(settings.out).parent.mkdir(parents=True, exist_ok=True)
         plots.save(metrics.picture(*found.values()), settings.out)
         print(f"wrote {settings.out}")
 

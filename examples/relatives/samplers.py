@@ -63,7 +63,7 @@ def load(run, options):
     if meta.get("model") not in GAMES:
         raise UserError(
             f"{run} is of {meta.get('model')}. Take one of gan2d.py, or of collapse/pacgan.py with "
-            '--pack 1: their D ends with the logit of "real", which the score of a critic is not.'
+            '--pack 1: these are runs in the plane whose D ends with the logit of "real".'
         )
     model = command.load(*GAMES[meta["model"]], run, options)
     if getattr(model.mixture(), "centers", None) is None:

@@ -119,6 +119,9 @@ class VAE(training.Sequences):
     def report(self):
         return metrics.compare(self.q())
 
+    def looked_at(self, n):
+        return f"{cells.CELLS:,} cells"
+
     def measured(self, n):
         """Return the distances, and of fresh cells what the bound says and what is so."""
         fresh = cells.numbers(cells.points(FRESH, np.random.default_rng(self.settings.seed)))

@@ -21,7 +21,7 @@ def run(self, x, state=None, train=True):
     N, L, C = x.shape
     H, shape = self.features, (N, self.state_features)
     start = xp.zeros(shape, dtype=x.dtype) if state is None else state
-    steps, turn = steps_of(self), slice(None, None, -1 if self.reverse else 1)
+    steps, turn = steps_of(self, L), slice(None, None, -1 if self.reverse else 1)
     if not (steps and steps.take(x, (N, L, steps.C)) and steps.take(start, shape)):
         return plain_run(self, x, state, train)
     W = steps.columns(N)
@@ -44,7 +44,7 @@ def back(self, tape, dy, dstate):
     tapes, (N, L, C) = tape
     H, shape = self.features, (N, self.state_features)
     ds = xp.zeros(shape, dtype=dy.dtype) if dstate is None and xp.is_array(dy) else dstate
-    steps, turn = steps_of(self), slice(None, None, -1 if self.reverse else 1)
+    steps, turn = steps_of(self, L), slice(None, None, -1 if self.reverse else 1)
     if not (steps and steps.take(dy, (N, L, H)) and steps.take(ds, shape)):
         return plain_back(self, tape, dy, dstate)
     W = xp.ascontiguousarray(steps.matrix()[:-1].T)  # (4H, C + H)
@@ -177,8 +177,10 @@ KINDS = {(Recurrent, *kind.layers): kind for kind in (LSTMSteps, GRUSteps)}
 NAMES = {layer: frozenset(dir(layer)) for layers in KINDS for layer in layers}
 
 
-def steps_of(self):
-    """Return the Steps of a Recurrent's cell; None where a layer has a method of its own."""
+def steps_of(self, L):
+    """Return the Steps of a Recurrent's cell; None for one step, or a layer with a method of its own."""
+    if L == 1:  # W would be copied for one product
+        return None
     layers = [self, *inside(self.cell)]
     kind = KINDS.get(tuple(map(type, layers)))
     if not kind or not all(NAMES[type(layer)].isdisjoint(vars(layer)) for layer in layers):

@@ -208,7 +208,7 @@ def evaluate(Model, Settings, program, argv):
     out = options.out or run / "metrics.json"
     evaluation.write(table, facts, out, against.columns)
     print(evaluation.text(table, against.columns))
-    say(f"{against.n:,} samples, {facts['seconds']:.0f} seconds; wrote {out}")
+    say(f"{model.looked_at(against.n)}, {facts['seconds']:.0f} seconds; wrote {out}")
 
 
 def plot(Model, Settings, program, argv):
@@ -226,7 +226,7 @@ def plot(Model, Settings, program, argv):
 
 def parse_run(program, command, description, Options, argv):
     """Return (run directory, options) of a command."""
-    parser = Parser(f"{program} {command}", "%(prog)s RUN [options]", description)
+    parser = Parser(f"{program} {command}".strip(), "%(prog)s RUN [options]", description)
     parser.add_argument("run", metavar="RUN", type=os.path.expanduser, help="run directory, such as runs/gan")
     add_options(parser, Options)
     given = vars(parser.parse_args(argv))

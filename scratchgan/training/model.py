@@ -83,6 +83,10 @@ class Model:
         """Return {name: number}: what to print and log at every picture of samples and at the end."""
         return {}
 
+    def looked_at(self, n):
+        """Return in words what `evaluate --n` looks at."""
+        return f"{n:,} samples"
+
     def equilibrium(self):
         """Return {loss: value} of what losses are where G draws as the data are, and D can tell nothing; if known."""
         return {}

@@ -5,6 +5,7 @@ import numpy as np
 from scratchgan import plots, xp
 from scratchgan.data import text
 from scratchgan.metrics import ngrams
+from scratchgan.support.errors import UserError
 from scratchgan.training.sequences import Sequences
 
 PIECE = 256  # samples that are drawn at once
@@ -50,14 +51,20 @@ class Texts(Sequences):
     def report(self):
         """Return how far a few samples are from the text, by single characters and by four of them in a row."""
         z = xp.to_device(self.latent(REPORTED, np.random.default_rng(self.settings.seed)))
-        found = ngrams.asked_for(self.settings).divergences(self.rows(z))
+        found = self.grams().divergences(self.rows(z))
         return {name: found[name] for name in ("JS-1, bits", "JS-4, bits") if name in found}
 
     def measured(self, n):
         z = xp.to_device(self.latent(n, np.random.default_rng([self.settings.seed, n])))
-        return ngrams.asked_for(self.settings).measured(self.rows(z))
+        return self.grams().measured(self.rows(z))
 
     def baselines(self, n):
         """Return what is measured of held-out windows, of Markov chains, and of characters that are uniform."""
         rng = np.random.default_rng([self.settings.seed, n, 1])
-        return ngrams.asked_for(self.settings).baselines(n, self.settings.length, rng)
+        return self.grams().baselines(n, self.settings.length, rng)
+
+    def grams(self):
+        """Return the n-grams of the text of `--data`; raise UserError where it has other characters than the run's."""
+        if not np.array_equal(self.letters, text.letters(self.settings, len(self.letters))):
+            raise UserError(f"{self.settings.data} has other characters than the text of this run: begin a new run.")
+        return ngrams.asked_for(self.settings)
