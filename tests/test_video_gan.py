@@ -198,9 +198,10 @@ def test_samples_are_those_of_the_average():
 
 
 def test_states_by_hand():
-    """s_1 = GRU(e_1, 0) + s_0, s_t = GRU(e_t, s_t-1); c stands beside each. At the start s_t moves slowly."""
+    """s_1 = GRU(e_1, 0) + s_0, s_t = GRU(e_t, s_t-1); c stands beside A s_t. At the start s_t moves slowly."""
     model, _ = start("mocogan")
-    states, codes = model.G.layers[0].layers[0], Sequential(*model.G.layers[:2])
+    states, A = model.G.layers[0].layers[0].layers
+    codes = Sequential(*model.G.layers[:2])
     z = model.latent(50, np.random.default_rng(0))
     c, s, e = z[:, :6], z[:, 6:9], z[:, 9:].reshape(50, 8, 3)
     cell = states.layers[-1].cell
@@ -209,7 +210,7 @@ def test_states_by_hand():
     by_hand, state = [], gru(np.concatenate([e[:, 0], 0 * s], axis=1)) + s
     for t in range(8):
         state = gru(np.concatenate([e[:, t], state], axis=1)) if t else state
-        by_hand.append(np.concatenate([state, c], axis=1))
+        by_hand.append(np.concatenate([A(state), c], axis=1))
     np.testing.assert_allclose(codes(z), np.stack(by_hand, axis=1), atol=1e-6)
     slow = np.abs(np.diff(states(z), axis=1)).mean()
     gru.gates.b.value[...] = 0

@@ -1,8 +1,8 @@
 """Clips of digits that fly: VGAN (Vondrick et al. 2016) and MoCoGAN (Tulyakov et al. 2018).
 
     vgan      G(z) = m f + (1 - m) b, where f and the mask m move, and the background b does not
-    mocogan   frame t of G(z) is G_I(c, s_t), s_t = GRU(e_t, s_t-1): a content c for all frames, a
-              new e_t for each; D_I sees one frame of a clip, beside D_V, which sees all of it
+    mocogan   frame t of G(z) is G_I(c, A s_t), s_t = GRU(e_t, s_t-1): a content c for all frames,
+              a new e_t for each; D_I sees one frame of a clip, beside D_V, which sees all of it
 
     each D ascends  E log D(x) + E log(1 - D(G(z)))
     G ascends  E log D_V(G(z)) + E log D_I(a frame of G(z)) - lambda E m      (vgan has no D_I)
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scratchgan import data, losses, training, xp
-from scratchgan.layers import Conv2d, Conv3d, ConvTranspose2d, ConvTranspose3d, Modulate, Pad
+from scratchgan.layers import Conv2d, Conv3d, ConvTranspose2d, ConvTranspose3d, Dense, Modulate, Pad
 from scratchgan.layers.activations import Softmax, Tanh
 from scratchgan.layers.compose import Add, Concat, Each, Fork, Join, Part, Sequential
 from scratchgan.layers.recurrent import GRU, Recurrent
@@ -41,6 +41,7 @@ class Settings(training.Settings):
     size: int = option(24, "side of a frame", choices=(16, 24, 32, 40, 48, 64))
     latent: int = option(32, "vgan: numbers of z; mocogan: of c", minimum=1)
     motion: int = option(16, "mocogan: numbers of e_t, and of s_t", minimum=1)
+    told: int = option(2, "mocogan: numbers of A s_t, all that G_I is told of motion", minimum=1)
     width: int = option(16, "channels next to the clip, of D; of G, half as many more", minimum=2)
     sparsity: float = option(0.1, "vgan: weight of the mask's mean, lambda", minimum=0)
     noise: float = option(0.3, "deviation of the noise through which each D sees", minimum=0)
@@ -139,8 +140,8 @@ def frame_by_frame(settings, shape, rng):
     told = Concat(Columns(0, M), Columns(2 * M, 3 * M))  # of [e_t, s_0, s_t-1]
     cell = Sequential(Fork(Sequential(told, gru), Columns(M, 2 * M)), Add())
     s = Sequential(Fork(e, s_0), Join(), Recurrent(cell, M))
-    codes = Fork(s, Columns(0, C)), Join()  # c beside each s_t: (N, T, M + C)
-    sizes, eighth = (M + C, 3 * settings.width // 2), (T, H // 8, W_ // 8)
+    codes = Fork(Sequential(s, Dense(M, settings.told, rng=rng)), Columns(0, C)), Join()
+    sizes, eighth = (settings.told + C, 3 * settings.width // 2), (T, H // 8, W_ // 8)
     frames = grown(ConvTranspose3d, *sizes, eighth, 1, EACH_FRAME, rng)
     return Sequential(*codes, frames, Tanh(), Fork(Sequential()))
 
