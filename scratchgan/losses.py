@@ -296,9 +296,9 @@ def realness(logits):
     count("realness", logits)
     if logits.ndim != 2:
         raise ValueError(f"realness: logits have shape {logits.shape}, wanted (N, K)")
-    p = xp.exp(functions.log_softmax(logits))
-    largest = logits.max(axis=1, keepdims=True)  # never -inf, unlike others, and so no difference
-    return largest - xp.log(p.max(axis=1, keepdims=True)), p
+    log_p = functions.log_softmax(logits)
+    largest = logits.max(axis=1, keepdims=True)  # of any class but one that cannot be, at -inf
+    return largest - log_p.max(axis=1, keepdims=True), xp.exp(log_p)
 
 
 def semi_supervised_discriminator(labelled_logits, labels, real_logits, fake_logits):

@@ -137,8 +137,8 @@ def frame_by_frame(settings, shape, rng):
     s_0 = Sequential(Columns(C, C + M), Reshape(1, M), Pad(((0, T - 1),)))  # 0 after the first step
     gru = GRU(M, M, rng=rng)
     gru.gates.b.value[M:] = 2  # of u, which then is near 1: at the start, s_t changes slowly
-    told = Concat(Columns(0, M), Columns(2 * M, 3 * M))  # of [e_t, s_0, s_t-1]
-    cell = Sequential(Fork(Sequential(told, gru), Columns(M, 2 * M)), Add())
+    heard = Concat(Columns(0, M), Columns(2 * M, 3 * M))  # of [e_t, s_0, s_t-1]
+    cell = Sequential(Fork(Sequential(heard, gru), Columns(M, 2 * M)), Add())
     s = Sequential(Fork(e, s_0), Join(), Recurrent(cell, M))
     codes = Fork(Sequential(s, Dense(M, settings.told, rng=rng)), Columns(0, C)), Join()
     sizes, eighth = (settings.told + C, 3 * settings.width // 2), (T, H // 8, W_ // 8)
