@@ -91,14 +91,15 @@ def read_wav(path):
     -32768, one more than `wav` writes, is -1 as well. Raises DataError for a file that is none, of more channels, of
     another number of bits, without samples, or that ends before it should.
     """
+    remedy = "`sox IN.wav -e signed -c 1 -b 16 OUT.wav` converts it"
     with reading(path, error=DataError) as stream:
         try:
             with wave.open(stream) as file:
                 channels, width, rate, n = file.getparams()[:4]
                 content = file.readframes(n)
         except (wave.Error, EOFError, struct.error) as error:
-            raise DataError(f"{path} is no WAV file of whole numbers ({error or 'it ends too soon'}).") from None
-    remedy = "`sox IN.wav -c 1 -b 16 OUT.wav` converts it"
+            why = str(error) or "it ends too soon"
+            raise DataError(f"{path} cannot be read ({why}): {remedy}, if it is whole.") from None
     if channels != 1:
         raise DataError(f"{path} has {channels} channels, wanted one: {remedy}.")
     if width != 2:

@@ -67,11 +67,11 @@ def refusals(folder):
         "eight.wav": ("8 bits a sample, wanted 16", lambda path: written(path, bytes(8), width=1)),
         "wide.wav": ("24 bits a sample, wanted 16", lambda path: written(path, bytes(9), width=3)),
         "empty.wav": ("no samples", lambda path: written(path, b"")),
-        "nothing.wav": ("no WAV file", lambda path: path.write_bytes(b"")),
-        "text.wav": ("no WAV file", lambda path: path.write_bytes(b"this is a text, and no sound at all")),
-        "head.wav": ("no WAV file", lambda path: path.write_bytes(good[:20])),
+        "nothing.wav": ("cannot be read (it ends too soon)", lambda path: path.write_bytes(b"")),
+        "text.wav": ("cannot be read (", lambda path: path.write_bytes(b"this is a text, and no sound at all")),
+        "head.wav": ("cannot be read (", lambda path: path.write_bytes(good[:20])),
         "cut.wav": ("ends after 1,478 of 3,000 samples", lambda path: path.write_bytes(good[:3000])),
-        "floats.wav": ("no WAV file of whole numbers", lambda path: path.write_bytes(as_floats(good))),
+        "floats.wav": ("cannot be read (unknown format: 3): `sox", lambda path: path.write_bytes(as_floats(good))),
     }
 
 

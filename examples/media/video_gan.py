@@ -37,7 +37,7 @@ class Settings(training.Settings):
     network: str = option("vgan", "which G, and which Ds", choices=("vgan", "mocogan"))
     background: str = option("black", "what stays behind what moves", choices=("black", "still"))
     varied: bool = option(False, "digits of all faces, turned and sheared, not ten pictures")
-    frames: int = option(8, "frames of a clip", choices=(8, 16, 24, 32))
+    frames: int = option(8, "frames of a clip", choices=(8, 16))
     size: int = option(24, "side of a frame", choices=(16, 24, 32, 40, 48, 64))
     latent: int = option(32, "vgan: numbers of z; mocogan: of c", minimum=1)
     motion: int = option(16, "mocogan: numbers of e_t, and of s_t", minimum=1)

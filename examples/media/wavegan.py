@@ -9,7 +9,7 @@ phases; D shuffles phases, so that it cannot tell G's sounds by them. The paper 
 --no-labels, and the game of `wgan_gp.py`, --loss wgan-gp: both take far longer.
 
     python examples/media/wavegan.py                         # five drums, made here
-    python examples/media/wavegan.py --data plucks           # strings of 13 pitches
+    python examples/media/wavegan.py --data plucks --steps 12000      # strings of 13 pitches
     python examples/media/wavegan.py --data FOLDER           # WAV files of 16 bits at 8,000 Hz
     python examples/media/wavegan.py sample runs/wavegan --n 16 --out drums.wav
 """
@@ -56,7 +56,7 @@ class Settings(gan.Settings):
     critic_steps: int = option(5, "steps of D for one of G, in the game of wgan-gp", minimum=1)
     penalty: float = option(10.0, "weight of the penalty of wgan-gp, lambda", minimum=0)
     width: int = option(16, "channels next to the sound: the paper's d, there 64", minimum=1)
-    shuffle: int = option(2, "steps by which D shifts its features at most; 0: none", minimum=0)
+    shuffle: int = option(2, "steps by which D shifts its features; 0: none", minimum=0, maximum=31)
     average: float = option(0.995, "decay of G's averaged weights", minimum=0, maximum=0.99999)
 
 

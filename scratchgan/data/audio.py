@@ -58,6 +58,8 @@ def load(name, split="train", *, seed=0, count=None):
         labels = rng.permutation(np.arange(count or COUNTS[split]) % len(names))
         return Clips(clips([loud(kind(label, rng), rng) for label in labels]), labels, names)
     samples, labels = spoken() if name == "digits" else (from_folder(name), None)
+    if len(samples) < 2:
+        raise DataError(f"{name} has one clip: two are needed, of which one is held out.")
     own = (np.random.default_rng(0).permutation(len(samples)) % 10 == 0) == (split == "test")
     return Clips(samples[own], None if labels is None else labels[own], names)
 

@@ -51,8 +51,10 @@ def load(n=8000, *, split="train", seed=0):
         clips = shown(pictures[some], moved["state"][some], contrast[some], textures[some])
         clips += NOISE * rng.standard_normal(clips.shape, dtype=np.float32)
         images[some] = np.rint(255 * np.clip(clips, 0, 1))
-    images.flags.writeable = labels.flags.writeable = False
-    return Clips(images, labels, of_glyphs | moved, NAMES)
+    factors = of_glyphs | moved
+    for array in (images, labels, *factors.values()):  # which others will be given, too
+        array.flags.writeable = False
+    return Clips(images, labels, factors, NAMES)
 
 
 def walk(labels, speed, rng):

@@ -122,8 +122,9 @@ def read(file, frames, size):
     with open_picture(file, error=DataError) as picture:
         count = getattr(picture, "n_frames", 1)
         if count < frames:
-            raise DataError(f"{file} has {count} frame{'s' * (count > 1)}, and a clip has {frames}: leave it out, "
-                            "or lower --frames.")  # fmt: skip
+            fewer = ", or lower --frames" if frames > 8 else ""  # what the example has at the least
+            frames_here = f"{count} frame{'s' * (count > 1)}"
+            raise DataError(f"{file} has {frames_here}, and a clip has {frames}: leave it out{fewer}.")
         n = count // frames
         check_memory(n, frames, size)
         clips = np.empty((n * frames, size, size, 1), np.uint8)

@@ -27,6 +27,7 @@ from scratchgan.training import state as states
 from scratchgan.training.sequences import Sequences
 from scratchgan.training.translation import Translation
 
+FEWEST = 20  # samples that say anything about a distribution
 TRANSPORTED = 500  # points of an exact optimal transport, whose time grows as the cube
 
 
@@ -67,8 +68,8 @@ class Evaluation:
 
     def __init__(self, model, n, train, held_out):
         self.settings, self.n = model.settings, min(n, len(train), len(held_out))
-        if self.n < 20:
-            raise UserError(f"evaluate would compare {self.n} samples: 20 is the least (--n, and as many data).")
+        if self.n < FEWEST:
+            raise UserError(f"evaluate would compare {self.n} samples: {FEWEST} is the least (--n, and as many data).")
         rng = np.random.default_rng(self.settings.seed)
         self.train = rng.permutation(train)
         self.held_out = self.sample(rng.permutation(held_out)[: self.n])
@@ -282,6 +283,8 @@ class SequenceEvaluation:
     """What a model of sequences measures of its samples, beside its floor and simple baselines."""
 
     def __init__(self, model, n):
+        if n < FEWEST:
+            raise UserError(f"evaluate would measure {n} samples: {FEWEST} is the least (--n).")
         with states.generators_kept(model):
             self.others = model.baselines(n)
         self.n, self.facts, self.columns = n, {}, ("samples", *self.others)
