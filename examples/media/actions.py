@@ -39,7 +39,7 @@ K, IN_A_ROW = len(motions.NAMES), 4  # clips in a row of a picture
 
 @dataclass
 class Settings(semi_supervised.Settings):
-    steps: int = option(1200, "training steps: one is a step of D and a step of G", minimum=1)
+    steps: int = option(2400, "training steps: one is a step of D and a step of G", minimum=1)
     batch_size: int = option(50, "labelled, unlabelled and generated clips in a step", minimum=2)
     data: str = option("motions", "clips that are made here", choices=("motions",))
     clips: int = option(8000, "clips to train on, few of them with a label", minimum=K)
