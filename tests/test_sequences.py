@@ -125,10 +125,15 @@ def test_sample_writes_a_text_or_a_picture(tmp_path, capsys, monkeypatch):
 
 def test_the_floor_is_what_baselines_name_first(tmp_path):
     model = Words(settings(tmp_path), (4,), np.random.default_rng(0))
-    against = evaluate.prepare(model, 10)
+    against = evaluate.prepare(model, 20)
     assert against.columns == ("samples", "floor", "a simple one") and against.floor() == {"mean": 0.0}
     before = model.rng.bit_generator.state
     assert against.follow(model) == against.follow(model) and model.rng.bit_generator.state == before
+
+
+def test_too_few_samples_say_nothing(tmp_path):
+    with pytest.raises(UserError, match="would measure 19 samples: 20 is the least"):
+        evaluate.prepare(Words(settings(tmp_path), (4,), np.random.default_rng(0)), 19)
 
 
 def test_a_floor_may_be_unknown(tmp_path, capsys):
@@ -138,7 +143,7 @@ def test_a_floor_may_be_unknown(tmp_path, capsys):
 
     training.train(Unknown, settings(tmp_path, evaluate_every=4))
     assert "floor of the evaluations" not in capsys.readouterr().out
-    against = evaluate.prepare(Unknown(settings(tmp_path), (4,), np.random.default_rng(0)), 10)
+    against = evaluate.prepare(Unknown(settings(tmp_path), (4,), np.random.default_rng(0)), 20)
     assert against.columns == ("samples",) and against.floor() == {}
 
 
