@@ -8,7 +8,7 @@ import math
 
 import numpy
 
-from scratchgan import xp
+from scratchgan import parallel, xp
 from scratchgan.param import Param
 
 
@@ -30,6 +30,7 @@ class Optimizer:
     def step(self):
         """Move every Param against its gradient, and clear the gradients."""
         self.flat.check()
+        parallel.group().mean(self.flat.grad)  # over all processes that train together
         # As Python's own number: NumPy's would widen float32.
         lr = float(self.lr(self.steps) if callable(self.lr) else self.lr)
         self.steps += 1
@@ -48,6 +49,16 @@ class Optimizer:
         All are arrays (n,), and all that happens is element by element.
         """
         raise NotImplementedError
+
+    def reset(self):
+        """Forget all steps: averages become 0, and so does the count by which Adam corrects them.
+
+        For a network that grows: a part that now begins to learn would else be taken for one that
+        has had gradients of 0, and its first steps be up to 1 / sqrt(1 - b2) times too large.
+        """
+        for array in self.memory.values():
+            array.fill(0)
+        self.steps = 0
 
     def state(self):
         """Return {name: NumPy array}: the step count and every array that outlives a step."""
@@ -214,7 +225,7 @@ def clip_norm(optimizer, largest):
     """
     if not 0 < largest < math.inf:
         raise ValueError(f"clip_norm: largest is {largest}, wanted a number above 0")
-    g = optimizer.flat.grad
+    g = parallel.group().mean(optimizer.flat.grad)  # the length is that of all processes' mean
     norm = xp.sqrt((g * g).sum())
     g *= largest / xp.maximum(norm, largest)
     return norm

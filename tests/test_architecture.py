@@ -18,11 +18,11 @@ PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 
 # From the ground up: a room imports what stands before it, or beside it in the same room.
 ROOMS = [
-    "support", "xp", "param", "walk", "weights", "initializers", "layers", "losses", "divergences", "penalties",
-    "optim", "unroll", "fast", "latent", "samplers", "policy", "control", "sounds", "data", "plots", "metrics",
-    "training", "gradcheck", "vectors", "tools", "examples", "__main__",
+    "support", "parallel", "xp", "param", "walk", "weights", "initializers", "layers", "losses", "divergences",
+    "penalties", "optim", "unroll", "fast", "latent", "samplers", "policy", "control", "sounds", "data", "plots",
+    "metrics", "training", "gradcheck", "vectors", "tools", "examples", "__main__",
 ]  # fmt: skip
-BOOK = ROOMS[1:12]  # what a learner reads
+BOOK = ROOMS[2:13]  # what a learner reads
 
 
 def modules():

@@ -33,6 +33,8 @@ def machine(driver=13020, runtime=13000):
 def report(capsys, monkeypatch, cupy, packages, driver):
     """Return what the doctor says, {name: text}."""
     monkeypatch.setitem(sys.modules, "cupy", cupy)
+    nccl = types.SimpleNamespace(available=packages != ["without nccl"], get_version=lambda: 23203)
+    monkeypatch.setitem(sys.modules, "cupy.cuda.nccl", nccl)
     monkeypatch.setattr(gpu, "cupy_packages", lambda: packages)
     monkeypatch.setattr(doctor, "driver_version", lambda: driver)
     assert doctor.main([]) == 0
@@ -46,7 +48,21 @@ def test_a_machine_with_a_gpu(capsys, monkeypatch):
     assert said["CuPy"] == "cupy-cuda13x, 14.2.0" and said["NVIDIA driver"] == "supports CUDA 13.2"
     assert said["CUDA runtime"] == "13.0" and said["CUDA compiler"] == "NVRTC 13.0" and said["cuBLAS"] == "130100"
     assert said["GPU 0"] == "NVIDIA H100, compute capability 9.0, 80.0 GiB, 60.0 of them free"
-    assert said["to do"] == "nothing: --device gpu works"
+    assert said["to do"] == "nothing: --device gpu works" and said["NCCL"] == "2.32.3"
+
+
+def test_what_several_processes_need(capsys, monkeypatch):
+    said = report(capsys, monkeypatch, machine(), ["without nccl"], 13020)
+    assert 'pip install "nvidia-nccl-cu13"' in said["NCCL"]
+    monkeypatch.setattr(importlib.metadata, "version", missing)
+    assert 'pip install "scratchgan[parallel]"' in report(capsys, monkeypatch, machine(), [], 13020)["MPI"]
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "4.1.2")
+    monkeypatch.setattr(doctor.shutil, "which", lambda name: "/bin/mpiexec")
+    assert report(capsys, monkeypatch, machine(), [], 13020)["MPI"] == "mpi4py 4.1.2, started by /bin/mpiexec"
+
+
+def missing(name):
+    raise importlib.metadata.PackageNotFoundError(name)
 
 
 ADVICE = {

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from scratchgan import xp
+from scratchgan import parallel, xp
 from scratchgan.data.checks import check_whole
 from scratchgan.support.costs import afford
 from scratchgan.support.errors import CheckpointError, DataError
@@ -49,8 +49,11 @@ class Batches:
         self.position = 0
 
     def next(self):
-        """Return the next `batch_size` samples: one array, or a tuple where there are several arrays."""
-        rows = self._next_rows()
+        """Return the next `batch_size` samples: one array, or a tuple where there are several arrays.
+
+        Of several processes that train together (docs/parallel.md), each gets its share of them.
+        """
+        rows = parallel.group().share(self._next_rows())
         batch = tuple(gather(array, rows) for array in self.arrays)
         return batch if len(batch) > 1 else batch[0]
 

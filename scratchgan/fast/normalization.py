@@ -3,7 +3,7 @@
 They see x as rows (A, M, C). On a GPU, BatchNorm in training is three kernels forward and backward.
 """
 
-from scratchgan import xp
+from scratchgan import parallel, xp
 from scratchgan.fast import kernels
 from scratchgan.fast.sums import ones, over_positions, over_rows
 from scratchgan.layers.base import Layer, check
@@ -36,7 +36,7 @@ def batch_norm_forward(self, x, train=True):
         return plain_batch_norm_forward(self, x, train)
     self.demand(x)
     rows = x.reshape(*self.sizes(x.shape), self.channels)  # (1, n, C)
-    if len(rows[0]) > 1 and self.gamma is not None and kernels.can_take(rows):
+    if len(rows[0]) > 1 and self.gamma is not None and takes_kernels(self, rows):
         params = self.gamma.value, self.beta.value, self.running_mean, self.running_var
         y, xhat, r = kernels.batch_norm(rows[0], *params, self.momentum, self.eps)
         return y.reshape(x.shape), (xhat.reshape(x.shape), r.reshape(1, 1, -1, 1), False)
@@ -93,8 +93,8 @@ def backward(self, tape, dy):
 
 
 def takes_kernels(self, dy):
-    """Whether the kernels of batch normalisation can do it."""
-    return isinstance(self, BatchNorm) and kernels.can_take(dy)
+    """Whether the kernels of batch normalisation can do it: for one process, not for several."""
+    return isinstance(self, BatchNorm) and parallel.group().size == 1 and kernels.can_take(dy)
 
 
 def batch_norm_backward(self, tape, dy, grads):
@@ -126,11 +126,11 @@ def mean_of(self, totals, rows, gain):
     """Return <gain u>, (A, 1, C) or with one group (A, 1, 1), from u's sums over rows, (A, C)."""
     width = self.channels // self.groups
     if self.groups == 1:
-        return (totals @ gain).reshape(-1, 1, 1) / (rows * width)
+        return self.of_all((totals @ gain).reshape(-1, 1, 1) / (rows * width))
     means = totals * gain / (rows * width)  # (A, C)
     if width > 1:
         means = xp.repeat(means.reshape(len(totals), self.groups, width).sum(2), width, axis=1)
-    return means[:, None]
+    return self.of_all(means[:, None])
 
 
 def by_group(self, r):

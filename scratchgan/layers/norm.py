@@ -6,7 +6,7 @@ beta, and differ in what mean and var are taken over. docs/normalization.md deri
 
 import math
 
-from scratchgan import xp
+from scratchgan import parallel, xp
 from scratchgan.layers import sums
 from scratchgan.layers.base import Layer, check
 from scratchgan.param import Param
@@ -92,10 +92,24 @@ class Normalization(Layer):
     def forward(self, x, train=True):
         self.demand(x)
         rows = self.grouped(x)
-        mean, var = moments(rows)
+        mean, var = self.moments(rows)
         r = 1 / xp.sqrt(var + self.eps)  # (A, 1, G, 1)
         xhat = ((rows - mean) * r).reshape(x.shape)
         return self.scale(xhat), (xhat, r, False)
+
+    def moments(self, x):
+        """Return mean and variance: from centred numbers, as <x^2> - <x>^2 would cancel."""
+        centre = self.mean(x)
+        centred = x - centre
+        return centre, self.mean(centred * centred)
+
+    def mean(self, x):
+        """Return the mean over rows and a group's channels: (A, M, G, C / G) -> (A, 1, G, 1)."""
+        return self.of_all(group_mean(x))
+
+    def of_all(self, mean):
+        """Return a mean over what this process has as one over all that is normalised together."""
+        return mean
 
     def scale(self, xhat):
         """Return gamma xhat + beta, or xhat where there are none."""
@@ -116,7 +130,7 @@ class Normalization(Layer):
         u, h = self.grouped(u), self.grouped(xhat)
         if fixed:
             return (r * u).reshape(xhat.shape)
-        return (r * (u - group_mean(u) - h * group_mean(u * h))).reshape(xhat.shape)
+        return (r * (u - self.mean(u) - h * self.mean(u * h))).reshape(xhat.shape)
 
     def accumulate(self, tape, dy):
         xhat, _, _ = tape
@@ -140,7 +154,7 @@ class Normalization(Layer):
         # dx is the gradient of <g, xhat>. So its Jacobian is symmetric: the bend is how dx moves
         # along ddx. In dx = r (g - <g> - xhat <g xhat>), r moves by -r^2 <ddx xhat>, xhat by move.
         g, h, m, u, d = map(self.grouped, (g, xhat, move, ddx, dx))  # each (A, M, G, C / G)
-        bend = -r * (group_mean(u * h) * d + m * group_mean(g * h) + h * group_mean(g * m))
+        bend = -r * (self.mean(u * h) * d + m * self.mean(g * h) + h * self.mean(g * m))
         return ddy, bend.reshape(xhat.shape)
 
 
@@ -210,7 +224,8 @@ class BatchNorm(Normalization):
 
     with n the numbers per channel, so that running_var is unbiased. In inference they take the
     place of mean and var, and the layer is affine (algorithm 2). eps and momentum are PyTorch's;
-    Keras's momentum is 1 - momentum. Raises ValueError in training where n = 1.
+    Keras's momentum is 1 - momentum. Raises ValueError in training where n = 1. Of several
+    processes that train together, all samples are one batch (docs/parallel.md).
     """
 
     mixes_samples = True
@@ -226,19 +241,23 @@ class BatchNorm(Normalization):
     def sizes(self, shape):
         return 1, math.prod(shape[:-1])
 
+    def of_all(self, mean):
+        return parallel.group().mean(mean)
+
     def forward(self, x, train=True):
         self.demand(x)
         rows = self.grouped(x)  # (1, n, C, 1)
         mean, var = self.running_mean[:, None], self.running_var[:, None]  # (C, 1)
         if train:
-            mean, var = moments(rows)
+            mean, var = self.moments(rows)
             self.follow(mean, var, rows.shape[1], x.shape)
         r = 1 / xp.sqrt(var + self.eps)
         xhat = ((rows - mean) * r).reshape(x.shape)
         return self.scale(xhat), (xhat, r, not train)
 
     def follow(self, mean, var, n, shape):
-        """Move the running statistics towards those of a batch of n numbers per channel."""
+        """Move the running statistics towards a batch's; n: numbers per channel in each process."""
+        n *= parallel.group().size
         if n < 2:
             wanted = "2 numbers per channel or more in training"
             raise ValueError(f"{self!r}: x has shape {shape}, wanted {wanted}")
@@ -254,13 +273,6 @@ class BatchNorm(Normalization):
 def group_mean(x):
     """Return the mean over rows and a group's channels: (A, M, G, C / G) -> (A, 1, G, 1)."""
     return x.mean((1, 3), keepdims=True)
-
-
-def moments(x):
-    """Return mean and variance: from centred numbers, as <x^2> - <x>^2 would cancel."""
-    centre = group_mean(x)
-    centred = x - centre
-    return centre, group_mean(centred * centred)
 
 
 def positive(layer, eps):

@@ -2,8 +2,11 @@
 
 import argparse
 import ctypes
+import importlib.metadata
 import os
 import platform
+import shutil
+import warnings
 
 import numpy as np
 from threadpoolctl import threadpool_info
@@ -32,7 +35,27 @@ def cpu():
         ("BLAS", f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip()),
         ("BLAS at work", "; ".join(loaded) or "unknown"),
         ("processors", f"{threads.processors()} for this process, of {os.cpu_count()}"),
+        ("MPI", mpi()),
     ]
+
+
+def mpi():
+    """Return what several processes on CPUs would add up with, or what to install."""
+    try:
+        return f"mpi4py {importlib.metadata.version('mpi4py')}, started by {shutil.which('mpiexec') or 'no mpiexec'}"
+    except importlib.metadata.PackageNotFoundError:
+        return 'not installed: several processes need pip install "scratchgan[parallel]"'
+
+
+def nccl(runtime):
+    """Return the version of NCCL, with which several GPUs add up, or what to install; runtime: CUDA's version."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # CuPy's own warning says what is said here
+        module = importlib.import_module("cupy.cuda.nccl")
+    if not module.available:
+        return f'not found: several GPUs need pip install "nvidia-nccl-cu{runtime // 1000}"'
+    number = module.get_version()
+    return f"{number // 10000}.{number // 100 % 100}.{number % 100}"
 
 
 def device():
@@ -51,6 +74,7 @@ def device():
     facts.append(("CUDA runtime", gpu.version(runtime.runtimeGetVersion())))
     facts.append(("CUDA compiler", "NVRTC " + ".".join(map(str, cupy.cuda.nvrtc.getVersion()))))
     facts.append(("cuBLAS", str(cupy.cuda.cublas.getVersion(cupy.cuda.device.get_cublas_handle()))))
+    facts.append(("NCCL", nccl(runtime.runtimeGetVersion())))
     for number in range(runtime.getDeviceCount()):
         with cupy.cuda.Device(number):
             properties, (free, total) = runtime.getDeviceProperties(number), runtime.memGetInfo()

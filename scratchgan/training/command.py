@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scratchgan import plots, xp
+from scratchgan import parallel, plots, xp
 from scratchgan.latent import great_circle
 from scratchgan.support.arguments import Parser
 from scratchgan.support.errors import UserError
@@ -40,8 +40,9 @@ def main(Model, Settings, argv=None, commands=()):
     command = commands.get(argv[0]) if argv else None
     smaller = "--n" if command else "--batch-size" + " or --width" * hasattr(Settings, "width")
     with in_a_line(script.name, lambda run: quoted("python", script, "--resume", run.path), smaller):
+        parallel.join()
         if command:
-            command(Model, Settings, script.name, argv[1:])
+            parallel.first(command, Model, Settings, script.name, argv[1:])
         else:
             train_command(Model, Settings, script, argv, commands)
 
@@ -76,8 +77,8 @@ def in_a_line(program, again, smaller="--width"):
 
 
 def leave(status, text):
-    """Exit with a line on stderr."""
-    say_last(text)
+    """Exit with a line on stderr; of several processes that train together, all of them."""
+    parallel.end(status, lambda: say_last(text))
     sys.exit(status)
 
 
@@ -115,7 +116,7 @@ def train_command(Model, Settings, script, argv, commands):
     out = given.pop("out", resume)
     if os.path.realpath(out) != os.path.realpath(resume):
         raise UserError(f"--out {out} and --resume {resume} are two directories: a run goes on where it is.")
-    _, meta = runs.read_checkpoint(resume, Model)
+    _, meta = parallel.group().broadcast(parallel.first(runs.read_checkpoint, resume, Model))
     train(Model, runs.stored_settings(resume, Settings, meta, given), resume=resume)
 
 

@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 
-from scratchgan import fast, plots, walk, xp
+from scratchgan import fast, parallel, plots, walk, xp
 from scratchgan.data import Batches
 from scratchgan.fast import memory, threads
 from scratchgan.layers import Layer
@@ -17,8 +17,7 @@ from scratchgan.layers.conv import Convolving
 from scratchgan.support.costs import afford, in_words
 from scratchgan.support.errors import CheckpointError, TrainingError, UserError
 from scratchgan.support.files import write_bytes
-from scratchgan.support.rng import Metered
-from scratchgan.training import checkpoint, diagnose, evaluate, verdict
+from scratchgan.training import checkpoint, diagnose, evaluate, together, verdict
 from scratchgan.training import run as runs
 from scratchgan.training import state as states
 from scratchgan.training.progress import Progress, Stop, Stopped, as_line, demand_losses, demand_numbers, say, to_number
@@ -45,13 +44,16 @@ def train(Model, settings, *, resume=None):
     """
     if settings.tf32:
         os.environ["CUPY_TF32"] = "1"  # which CuPy reads once, at its first product
+    group = parallel.join()
     say(xp.use(settings.device))
+    together.demand_possible(settings)
     settings = with_threads(settings)
     memory.keep()
-    run = runs.open_run(resume) if resume else runs.new_run(settings.out, runs.script(Model).stem)
+    how = (runs.open_run, resume) if resume else (runs.new_run, settings.out, runs.script(Model).stem)
+    run = runs.shared(*how)
     with contextlib.closing(run), fast.plain() if settings.plain else contextlib.nullcontext():
-        stored = runs.read_checkpoint(run.path, Model) if resume else None
-        run.demand_files(stored[1]["step"] if stored else 0)
+        stored = group.broadcast(parallel.first(runs.read_checkpoint, run.path, Model) if resume else None)
+        parallel.first(lambda: run.demand_files(stored[1]["step"] if stored else 0))
         if stored and stored[1]["step"] >= settings.steps:
             return already_trained(Model, settings, run, *stored)
         arrays = Model.load_data(settings)
@@ -63,7 +65,7 @@ def train(Model, settings, *, resume=None):
             there = stored[1]["shape"]
             raise CheckpointError(f"{run.path} was trained on samples of shape {there}, the data has {shape}.")
         model = build(Model, settings, shape, stored and stored[0])
-        demand_memory(model, settings.batch_size)
+        demand_memory(model, settings.batch_size // group.size)
         describe(model, arrays, run)
         loop = Loop(model, batches, settings, run)
         if stored:
@@ -74,8 +76,8 @@ def train(Model, settings, *, resume=None):
 
 def with_threads(settings):
     """Return settings that tell how many threads compute: sums depend on it, and a resumed run shall be exact."""
-    processors = threads.processors()
-    count = min(settings.threads, processors) or threads.idle()
+    processors = together.processors()
+    count = min(settings.threads or threads.idle(), processors)
     if count < settings.threads:
         say(f"this machine has {processors} processors for us: computing with --threads {count}")
     elif count < processors and not settings.threads:
@@ -97,7 +99,7 @@ def build(Model, settings, shape, stored=None):
 
 def new_model(Model, settings, shape, stored=None):
     """Return a new model, whose weights are drawn if this machine, and the arrays of its checkpoint, can hold them."""
-    rng = Metered(generator(settings.seed, MODEL).bit_generator, functools.partial(demand_weights, stored))
+    rng = together.Shared(generator(settings.seed, MODEL).bit_generator, functools.partial(demand_weights, stored))
     try:
         model = Model(settings, shape, rng)
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
@@ -159,7 +161,7 @@ def already_trained(Model, settings, run, arrays, meta):
     say(f"{run.path} has reached step {meta['step']:,} already: nothing to do; --steps {2 * meta['step']} goes on.")
     model = build(Model, settings, meta["shape"], arrays)
     runs.load_into(run.path, model, arrays, "model/")
-    finish(run, model)
+    parallel.first(finish, run, model)
     return model
 
 
@@ -206,13 +208,13 @@ class Loop:
         self.good = None  # (step, arrays) of when all numbers were last known to be finite
         self.good_until = 0.0  # before that second, no new one is taken without need
         self.losses_until = 0.0  # before that second, losses.png is not renewed
-        self.evaluation = evaluate.prepare(model, EVALUATED) if settings.evaluate_every else None
+        self.evaluation = parallel.first(evaluate.prepare, model, EVALUATED) if settings.evaluate_every else None
 
     def resume(self, arrays, meta):
         """Go on from a checkpoint; raise CheckpointError, and change nothing on the disk, if it does not fit."""
         self.load(arrays)
         self.step, self.seconds = meta["step"], meta["seconds"]
-        self.run.forget_after(self.step)
+        parallel.first(lambda: self.run.forget_after(self.step))
         say(f"going on from step {self.step:,}")
 
     def run_all(self):
@@ -220,22 +222,24 @@ class Loop:
         self.progress = Progress(self.step, self.settings.steps, self.settings.batch_size)
         self.started = time.perf_counter() - self.seconds
         first = self.step + 1
+        together.start(self.model, self.batches)
         try:
             with Stop() as stop:
-                self.begin()
+                parallel.first(self.begin)
                 while self.step < self.settings.steps:
                     losses = self.model.step(self.batches)
                     self.step += 1
                     self.progress.advance()
                     if self.step == first:
                         demand_losses(losses)
-                    stopping = stop.number is not None  # a signal that comes while we look is for the next step
-                    self.look(losses, stopping)
-                    if stopping:
-                        self.judge()
-                        raise Stopped(stop.number, self.run, self.step)
-            finish(self.run, self.model)
-            self.judge()
+                    # A signal that comes while we look is for the next step; to one process, it is for all.
+                    number = max(parallel.group().gather(stop.number or 0))
+                    self.look(losses, number > 0)
+                    if number:
+                        parallel.group().gather(parallel.first(self.judge))  # all wait for the first
+                        raise Stopped(number, self.run, self.step)
+            parallel.first(finish, self.run, self.model)
+            parallel.first(self.judge)
         finally:
             self.progress.close()
         self.progress.say(f"done: {self.run.path} holds the samples, the losses and the checkpoint")
@@ -262,11 +266,18 @@ class Loop:
         """After a step, do what is due: log, picture, checkpoint. Otherwise, do not wait for the device."""
         sample = self.due(self.settings.sample_every) or self.early()
         save = self.due(self.settings.checkpoint_every) or stopping
-        measure = self.evaluation is not None and self.due(self.settings.evaluate_every)
+        measure = self.settings.evaluate_every > 0 and self.due(self.settings.evaluate_every)
         log = self.due(self.settings.log_every)
-        if not (sample or save or measure or log):
-            return
-        losses = self.fetch(losses)
+        if sample or save or measure or log:
+            losses = self.fetch(losses)
+            if log or save:
+                together.demand_same(self.model, self.batches, self.step)
+            if save:
+                together.demand_as_one(self.model, self.batches)  # it may have come to other steps than before
+            parallel.first(self.write, losses, sample, save, measure, log)
+
+    def write(self, losses, sample, save, measure, log):
+        """Write and draw what is due."""
         if sample or measure or log:
             report = self.sample() if sample else {}
             self.log(losses, report | (self.evaluation.follow(self.model) if measure else {}), sample)
@@ -291,11 +302,11 @@ class Loop:
     # ---- what is written ----
 
     def fetch(self, losses):
-        """Bring the losses to the host; raise TrainingError if one is not finite."""
-        losses = {name: float(loss) for name, loss in losses.items()}
+        """Bring the losses to the host, their means over processes; raise TrainingError if one is not finite."""
+        losses = together.mean({name: float(loss) for name, loss in losses.items()})
         for name, loss in losses.items():
             if not math.isfinite(loss):
-                self.fail(f"the loss {name}")
+                parallel.group().gather(parallel.first(self.fail, f"the loss {name}"))  # which ends all
         return losses
 
     def log(self, losses, report, sample):

@@ -7,6 +7,7 @@ import time
 
 from tqdm import tqdm
 
+from scratchgan import parallel
 from scratchgan.plots import NO_LOSSES
 from scratchgan.support.errors import UserError
 from scratchgan.support.text import hush, printable
@@ -17,6 +18,7 @@ class Progress:
 
     def __init__(self, step, steps, batch_size):
         on_terminal = sys.stderr is not None and sys.stderr.isatty()  # a program without any has no stderr
+        on_terminal = on_terminal and parallel.group().rank == 0
         self.bar = tqdm(total=steps, initial=step, unit=" steps", disable=not on_terminal, dynamic_ncols=True)
         self.steps, self.batch_size = steps, batch_size
         self.said = self.time = time.perf_counter()

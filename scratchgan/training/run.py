@@ -15,6 +15,7 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
+from scratchgan import parallel
 from scratchgan.plots import read_log
 from scratchgan.support.errors import CheckpointError, SettingsError, UserError
 from scratchgan.support.files import append, leftovers, mode_of, reading, replacing, write_json
@@ -149,6 +150,23 @@ def open_run(path):
     """Return the Run of a directory that holds one; raise CheckpointError if it does not, or is in use."""
     find_checkpoint(path)
     return Run(path)
+
+
+class Elsewhere:
+    """The run directory for a process that neither reads nor writes there: the first one does."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def close(self):
+        pass
+
+
+def shared(open, *arguments):
+    """Return the Run that `open` opens, in the first of the processes that train together; else an Elsewhere."""
+    run = parallel.first(open, *arguments)
+    path = parallel.group().broadcast(run and run.path)
+    return run or Elsewhere(path)
 
 
 def find_checkpoint(path):
