@@ -13,10 +13,13 @@ class Param:
 
     A layer computes with `effective()` and hands that array's gradient to `accumulate`. For a plain
     Param they are `value` and `grad`; the Params of `weights.py` put a function between.
+    Raises ValueError for an array without numbers.
     """
 
     def __init__(self, value):
         self.value = xp.asarray(value)
+        if self.value.size == 0:
+            raise ValueError(f"a weight of shape {self.value.shape}: its sides must be 1 or more")
         self.grad = xp.zeros_like(self.value)
         self.flat = None  # the optim.Flat whose arrays hold ours, once there is one
 

@@ -5,6 +5,8 @@ gradient to the grads of D's Params, and returns its value. docs/second-order.md
 derivative of a derivative. Scores are logits: behind a sigmoid a penalty vanishes where D is sure.
 """
 
+import math
+
 from scratchgan import xp
 
 TINY = 1e-12  # below every norm that matters, above 0
@@ -143,6 +145,44 @@ def zero_centered(D, real, fake, *, rng, weight=10.0, labels=None, batch_statist
     x = interpolate(real, fake, rng)
     penalty = lambda g: scaled(weight, *squared_norm(g))
     return penalize_gradient(D, told(x, labels), penalty, batch_statistics=batch_statistics)
+
+
+class PathLength:
+    """weight E (|J^T y| - a)^2, J a generator's Jacobian at its styles, y random pictures.
+
+        g = J^T y, y ~ N(0, 1 / (H W_)),   length[n] = sqrt(mean over styles of |g[n, i]|^2)
+        a <- a + decay (E length - a),     value = weight E (length - a)^2
+
+    All lengths shall be the same, whatever it is: a step in the space of styles then changes each
+    picture as much (Karras et al. 2020; the scale of y and the mean over styles are from their
+    code, and so are weight 2 and decay 0.01). In the gradient, a is a constant. `mean` is a, and
+    starts at 0. Called every 4 steps, as there, with `weight=2 * lazily(step, 4)`.
+    """
+
+    def __init__(self, *, decay=0.01):
+        if not 0 <= decay <= 1:
+            raise ValueError(f"PathLength: decay is {decay}, wanted a number from 0 to 1")
+        self.decay = float(decay)
+        self.mean = xp.zeros((), dtype="float32")
+
+    def __call__(self, G, styles, *, rng, weight=2.0):
+        """Add the gradient to the grads of G; return the penalty, and its gradient at the styles.
+
+        G: styles (N, n, F), or (N, F), to pictures (N, ..., C). Hand the second to the network that
+        made the styles (`accumulate`): they are what the penalty is for.
+        """
+        picture, tape = G.forward(styles)
+        y = xp.to_device(rng.standard_normal(picture.shape), dtype=picture.dtype)
+        y = y * math.prod(picture.shape[1:-1]) ** -0.5
+        g, kept = G.pull(tape, y)  # (N, n, F)
+        rows = math.prod(g.shape[1:-1])
+        length = xp.sqrt((g * g).reshape(len(g), -1).sum(1) * (1 / rows))  # (N,)
+        self.mean += self.decay * (length.mean() - self.mean)
+        distance = length - self.mean.astype(length.dtype)
+        slope = distance * (2 * weight / (rows * len(g))) / xp.maximum(length, TINY)
+        v = g * slope.reshape(-1, *[1] * (g.ndim - 1))
+        bend = G.double_backward(tape, kept, v)[1]  # how the lengths vary with the styles
+        return weight * (distance * distance).mean(), xp.zeros_like(g) if bend is None else bend
 
 
 def lazily(step, every):

@@ -1,4 +1,4 @@
-"""Weights that are functions of others: Spectral, WeightNorm and Masked.
+"""Weights that are functions of others: Spectral, WeightNorm, Masked and Equalized.
 
 A layer computes with `W.effective()` and reports to `W.accumulate(gradient)`, so that Dense and
 Conv need not know what stands between the weight that they use and the numbers that are trained.
@@ -115,6 +115,29 @@ class Masked(Param):
         self.grad += gradient * self.mask
 
 
+class Equalized(Param):
+    """A weight as a constant times what is trained, W = c V, with V `value` and c fixed.
+
+    c is the root of the mean square of W's first values, He's constant but for chance, so that V
+    has numbers of size 1 in every layer. Adam's steps have one size for all weights: so each layer
+    learns as fast as the others, relative to its W (Karras et al. 2018, section 4.1). With E the
+    gradient at W, the gradient at V is c E. Raises ValueError for a W of zeros.
+    """
+
+    def __init__(self, param):
+        super().__init__(param.value)
+        self.c = xp.asarray(xp.sqrt((self.value * self.value).mean()))  # saved with the network
+        if not self.c.all():
+            raise ValueError(f"{self!r} is all zeros: it has no size to be divided by")
+        self.value = self.value / self.c
+
+    def effective(self):
+        return self.c * self.value
+
+    def accumulate(self, gradient):
+        self.grad += self.c * gradient
+
+
 def normalized(x):
     """Return x / |x|; zeros stay zeros."""
     return x / (xp.sqrt((x * x).sum()) + 1e-30)
@@ -128,6 +151,11 @@ def spectral_norm(net, *, rng, exact=False):
 def weight_norm(net):
     """Make every weight W in a network a `WeightNorm`; return it. It computes what it did."""
     return replace_weights(net, WeightNorm)
+
+
+def equalized(net):
+    """Make every weight W in a network `Equalized`; return it. It computes what it did."""
+    return replace_weights(net, Equalized)
 
 
 def replace_weights(net, make):

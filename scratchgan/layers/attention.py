@@ -1,7 +1,7 @@
 """Attention: each position of a sequence or a picture mixes what stands at the others.
 
-There is no derivative here but a mask's. Scores, Softmax and Mix have theirs. docs/attention.md
-walks through both orders.
+There is no derivative here but a mask's and a gain's. Scores, Softmax and Mix have theirs.
+docs/attention.md walks through both orders.
 """
 
 import math
@@ -10,9 +10,12 @@ from scratchgan import xp
 from scratchgan.initializers import glorot
 from scratchgan.layers.activations import Softmax
 from scratchgan.layers.base import Layer, check
-from scratchgan.layers.compose import Fork, Sequential
+from scratchgan.layers.compose import Fork, Residual, Sequential
 from scratchgan.layers.dense import Dense
 from scratchgan.layers.pairs import Mix, Scores
+from scratchgan.layers.pool import MaxPool
+from scratchgan.layers.shape import Reshape
+from scratchgan.param import Param
 
 HIDDEN = -1e9  # a score whose softmax is 0, in float32 too
 
@@ -68,3 +71,56 @@ class Attention(Sequential):
 
     def __repr__(self):
         return f"Attention({self.in_features}, {self.features})"
+
+
+class Gain(Layer):
+    """y = gamma x: gamma, one number for all of x, is learned and starts at 0."""
+
+    def __init__(self):
+        self.gamma = Param(xp.zeros(1, dtype="float32"))
+
+    def __repr__(self):
+        return "Gain()"
+
+    def forward(self, x, train=True):
+        check(self, "x", x, dtype=self.gamma.value.dtype)
+        return self.gamma.value * x, x
+
+    def pull(self, x, dy):
+        check(self, "dy", dy, x.shape, x.dtype)
+        return self.gamma.value * dy, dy
+
+    def accumulate(self, x, dy):
+        check(self, "dy", dy, x.shape, x.dtype)
+        self.gamma.grad += (x * dy).sum()
+
+    def double_backward(self, x, dy, ddx):
+        # dx = gamma dy is linear in gamma and dy, and does not depend on x.
+        check(self, "ddx", ddx, x.shape, x.dtype)
+        self.gamma.grad += (ddx * dy).sum()
+        return self.gamma.value * ddx, None
+
+
+class PictureAttention(Residual):
+    """y = x + gamma softmax(q k^T) v W_o: each pixel mixes what stands at the others (SAGAN).
+
+    x and y are (N, H, W_, C), `sides` is (H, W_) and `channels` C. As in the authors' code (Zhang
+    et al. 2019), q and k have C / 8 channels, v has C / 2, k and v are the largest of 2 x 2 pixels
+    each, and there is no root; gamma starts at 0, and so y = x at first. `weights(x)` is the map,
+    (N, H W_, places of k): a row for each pixel.
+    """
+
+    def __init__(self, channels, sides, *, rng):
+        if channels < 8 or min(sides) < 2:
+            wanted = "wanted 8 channels and sides of 2, or more"
+            raise ValueError(f"PictureAttention: got {channels} and {sides}, {wanted}")
+        options = {"rng": rng, "bias": False, "initialize": glorot}
+        q, k, v = (Dense(channels, channels // part, **options) for part in (8, 8, 2))
+        keys, values = Sequential(k, MaxPool(2)), Sequential(v, MaxPool(2))
+        self.weights = Sequential(Fork(q, keys), Scores(), Softmax())
+        out = Dense(channels // 2, channels, **options)
+        mixed = Fork(self.weights, values), Mix(), out, Reshape(*sides, channels)
+        super().__init__(Sequential(*mixed, Gain()))
+
+    def __repr__(self):
+        return f"PictureAttention({self.body.layers[2].out_features})"

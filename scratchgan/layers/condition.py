@@ -45,8 +45,12 @@ class Conditional(Sequential):
         """Return [(name, layer)] of the layers that it was made of."""
         return [(str(index), step.layers[0]) for index, step in enumerate(self.layers[:-1])]
 
-    def forward(self, pair, train=True):
+    def demand(self, pair):
+        """Raise TypeError or ValueError unless x is a pair that this container can take."""
         demand_pair(self, pair)
+
+    def forward(self, pair, train=True):
+        self.demand(pair)
         return super().forward(pair, train)
 
 

@@ -5,7 +5,7 @@ do not have. LSTM and GRU are Dense layers, Columns and one layer of gates witho
 """
 
 from scratchgan import xp
-from scratchgan.initializers import glorot
+from scratchgan.initializers import fans, glorot
 from scratchgan.layers.activations import Tanh
 from scratchgan.layers.base import Layer, add, check
 from scratchgan.layers.compose import Concat, Sequential, kind
@@ -155,6 +155,7 @@ class Cell(Sequential):
     blocks = 1  # S / H, with H = features
 
     def __init__(self, in_features, features, *layers):
+        fans((in_features, features))  # which are whole numbers from 1
         self.in_features, self.features = in_features, features
         super().__init__(*layers)
 

@@ -1,4 +1,4 @@
-"""Layers that give a sample another shape: Reshape, Flatten, and Columns, some of its channels."""
+"""Layers that give a sample another shape: Reshape, Flatten; Columns and Row, parts of a sample."""
 
 import math
 
@@ -67,4 +67,30 @@ class Columns(FixedMap):
     def adjoint(self, dy, shape):
         dx = xp.zeros(shape, dtype=dy.dtype)  # (N, ..., C)
         dx[..., self.start : self.stop] = dy
+        return dx
+
+
+class Row(FixedMap):
+    """y = x[:, index]: one of a sample's rows, (N, n, F) -> (N, F), such as a layer's style."""
+
+    def __init__(self, index):
+        if not isinstance(index, int) or index < 0:
+            raise ValueError(f"Row: index is {index!r}, wanted a whole number from 0")
+        self.index = index
+
+    def __repr__(self):
+        return f"Row({self.index})"
+
+    def output_shape(self, shape):
+        if len(shape) != 3 or shape[1] <= self.index:
+            wanted = f"(N, n, F) with n at least {self.index + 1}"
+            raise ValueError(f"{self!r}: x has shape {shape}, wanted {wanted}")
+        return (shape[0], shape[2])
+
+    def apply(self, x):
+        return xp.ascontiguousarray(x[:, self.index])
+
+    def adjoint(self, dy, shape):
+        dx = xp.zeros(shape, dtype=dy.dtype)  # (N, n, F)
+        dx[:, self.index] = dy
         return dx
