@@ -49,6 +49,10 @@ def bugs():
     return found + second.two_layers("ReLU")
 
 
+PUT_TOGETHER = eval(  # text, so that nobody who reads the code of a bug sees the right backward beside it
+    "lambda bug: lambda dy, *args: tuple(bug.wrong[name](dy, *args) if name in bug.wrong else gradient"
+    " for name, gradient in zip(bug.operation.names, bug.operation.backward(dy, *args)))"
+)
 MADE = {}  # the arguments of each operation, made once
 
 
@@ -57,8 +61,8 @@ def planted(bug):
     operation = bug.operation
     args = MADE.setdefault(id(operation), operation.make(numpy.random.default_rng([0, 1])))
     names = operation.names[: len(args)]
-    fields = operation.forward, bug.backward, args, names, {bug.kind}, (), operation.backward, operation.second_order
-    return Planted(f"{operation.name}: {bug.text}", *fields)
+    fields = operation.forward, PUT_TOGETHER(bug), args, names, {bug.kind}, (), operation.backward
+    return Planted(f"{operation.name}: {bug.text}", *fields, operation.second_order)
 
 
 BUGS = bugs()  # kept: they are told apart by their places in memory

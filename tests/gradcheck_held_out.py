@@ -7,6 +7,7 @@ import numpy as np
 from gradcheck_held_out_course import COURSE
 from gradcheck_held_out_fresh import FRESH
 from gradcheck_plant import Planted
+from gradcheck_switch import plainly
 
 rng = np.random.default_rng(2026)
 draw = lambda *shape: rng.standard_normal(shape)
@@ -345,7 +346,8 @@ def planted(name, forward, backward, args, names, kinds, *second_order):
     """Return a bug as a Planted; its right backward is not known."""
     kinds = set(kinds.split()) if isinstance(kinds, str) else set(kinds)
     words = ("added to the old one",) if "accumulated" in kinds else ()  # a finding
-    return Planted(name, forward, backward, args, tuple(names.split()), kinds, words, second_order=bool(second_order))
+    fields = name, forward, plainly(backward), args, tuple(names.split()), kinds, words
+    return Planted(*fields, second_order=bool(second_order))
 
 
 PLANTED = [planted(*case) for case in (*HELD_OUT, *COURSE, *FRESH)]

@@ -4,6 +4,8 @@ Channels first, loops, caches in local variables. A case is (name, forward, back
 `gradcheck_held_out.py`, which runs these, too.
 """
 
+import functools
+
 import numpy as np
 
 rng = np.random.default_rng(77)
@@ -294,7 +296,8 @@ def penalty_backward(dy, x, w, b, v, bug=""):
 
 def case(name, forward, backward, args, names, kinds, **options):
     """Return a case whose backward is called with options."""
-    return name, forward, lambda dy, *a: backward(dy, *a, **options), args, names, set(kinds.split())
+    backward = functools.partial(backward, **options) if options else backward
+    return name, forward, backward, args, names, set(kinds.split())
 
 
 AFFINE = draw(6, 2, 3), draw(6, 4), draw(4)

@@ -6,9 +6,10 @@
 A bank is a module with two lists, PLANTED and RIGHT. `check` and `check_second` are all that is used of the checker.
 """
 
+import contextlib
 import functools
 import importlib
-import inspect
+import linecache
 import re
 import sys
 import time
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy
+from gradcheck_switch import without_switch
 
 from scratchgan.gradcheck import AGREE, WRONG, check, check_second
 
@@ -75,13 +77,14 @@ def judge(case, backward=None, seed=0):
     return report, crash, time.perf_counter() - start
 
 
-def gradients(case, backward):
+def gradients(case, backward, args=None):
     """Return {name: gradient} of a backward, for a dy of its own."""
+    args = case.args if args is None else args
     with numpy.errstate(all="ignore"):
-        y = case.forward(*case.args)
+        y = case.forward(*args)
         y = numpy.asarray(y[0] if isinstance(y, tuple) else y)
         dy = () if case.loss else (numpy.random.default_rng(99).standard_normal(y.shape),)
-        found = backward(*dy, *case.args)
+        found = backward(*dy, *args)
     found = found if isinstance(found, tuple | list) else (found,)
     return dict(zip(case.names, found, strict=False))
 
@@ -109,8 +112,43 @@ def is_about(cause, names, wrong):
 
 def true_cause(case, cause, wrong):
     """Return whether a cause is the mistake that was planted."""
+    if cause.kind == "edit":
+        return is_at(cause, case)
     by_words = any(re.search(word, cause.text) for word in case.words)
     return by_words or (cause.kind in case.kinds and is_about(cause, case.names, wrong))
+
+
+EDIT = re.compile(r"is right once line (\d+) of (\w+) (?:is without `(.*)`|has `(.*)` for `(.*)`)$")
+
+
+def is_at(cause, case):
+    """Return whether an edit is of a line in which the mistake was planted, or makes it right in another line."""
+    lines, said = getattr(case.backward, "planted_lines", None), EDIT.search(cause.text)
+    at_line = lines is None or (said[2] == case.backward.__name__ and int(said[1]) in lines)
+    return at_line or case.right is None or any(mends(case, version) for version in edited(case.backward, said))
+
+
+def edited(backward, said):
+    """Yield the functions that an edit may mean, wherever in its line the words stand."""
+    source = linecache.getlines(backward.__code__.co_filename)
+    after, before = (said[4], said[5]) if said[4] else ("pass", said[3])
+    text, at = "".join(source), sum(map(len, source[: int(said[1]) - 1]))
+    for place in re.finditer(re.escape(before), text[at:]):
+        for new in (after, f"({after})"):
+            with contextlib.suppress(SyntaxError):
+                made, start = {}, at + place.start()
+                exec(text[:start] + new + text[start + len(before) :], backward.__globals__, made)
+                yield made[backward.__name__]
+
+
+def mends(case, backward):
+    """Return whether a backward is right, at other arguments, where the planted one is not."""
+    rng = numpy.random.default_rng(12)
+    moved = [a * rng.uniform(0.8, 1.2, numpy.shape(a)) if numpy.asarray(a).dtype.kind == "f" else a for a in case.args]
+    with contextlib.suppress(Exception):
+        wrong, new, right = (gradients(case, f, moved) for f in (case.backward, backward, case.right))
+        return any(same(new[name], right[name]) and not same(wrong[name], right[name]) for name in right)
+    return False
 
 
 def outcome(case, seed=0):
@@ -148,9 +186,8 @@ def family(forward, backward, args, names, *bugs, second_order=False, loss=False
     """Return a Planted for each bug (text, kinds, *words); backward(..., bug=text) has it, backward(...) has none."""
 
     def planted(text, kinds, *words):
-        wrong = lambda *args: backward(*args, bug=text)
-        seen = inspect.signature(backward)  # a wrong backward looks like one without a switch
-        wrong.__signature__ = seen.replace(parameters=[p for p in seen.parameters.values() if p.name != "bug"])
+        wrong, lines = without_switch(backward, {"bug": text}, {"bug": ""})
+        wrong.planted_lines, wrong.switched = lines, functools.partial(backward, bug=text)
         fields = forward, wrong, args, tuple(names.split()), set(kinds.split()), words, backward, second_order, loss
         return Planted(text, *fields)
 

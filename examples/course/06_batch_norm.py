@@ -3,23 +3,23 @@
 Every channel gets mean 0 and variance 1 over the batch, then a gain and a shift that are learned:
 
     y = gamma xhat + beta,   xhat = (x - mean) r,   r = 1 / sqrt(var + eps)         x, y: (N, C)
-
 A sample's x now moves every y of its channel, along three paths: its own xhat, the mean, and the
 variance. With g = gamma dy, the slope at xhat, and <.> the mean over the batch:
 
     dx = r (g  -  <g>  -  xhat <g xhat>)
           own    mean     variance
 
-One path is easily lost, and a network without it still trains. `check` knows no formula of batch
-norm: it compares what each output sends back to each input with numeric derivatives. It prints:
+A network that has lost a path still trains. `check`, which knows no formula of this, prints:
 
     right: {'x': 'AGREE', 'gamma': 'AGREE', 'beta': 'AGREE'}
     constants: {'x': 'WRONG', 'gamma': 'AGREE', 'beta': 'AGREE'}
         x: consistent with a gradient that lacks the mean path and the variance path, over axes 0
     mean_alone: {'x': 'WRONG', 'gamma': 'AGREE', 'beta': 'AGREE'}
-        x: consistent with a gradient that lacks the variance path, or has it wrong, over axes 0
+        x is right once line 66 of backward has `gamma * dy - xhat * (gamma * dy * xhat).mean(0,
+        keepdims=True)` for `gamma * dy`
     sum_for_mean: {'x': 'WRONG', 'gamma': 'AGREE', 'beta': 'AGREE'}
-        x: consistent with a gradient that lacks the variance path, or has it wrong, over axes 0
+        x is right once line 57 of sum_for_mean has `r * (g - g.mean(0) - xhat * (g *
+        xhat).mean(0))` for `r * (g - g.mean(0) - xhat * (g * xhat).sum(0))`
     all_axes: {'x': 'WRONG', 'gamma': 'AGREE', 'beta': 'AGREE'}
         x: consistent with a gradient that reaches entries that an output does not depend on where
         the index of axis 1 of y is not the index of axis 1 of x: summed over a wrong axis

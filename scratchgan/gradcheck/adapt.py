@@ -88,13 +88,14 @@ class Code:
 
     slots: the arrays that the code is started with, in order; where: {name: paths of the gradient}; way: how backward
     is called; dys: with how many upstream gradients; base: the object, with what it builds at its first call; shared:
-    names of arrays that could not be copied; findings: what is wrong with what the trial's backward returned.
+    names of arrays that could not be copied; plain: names of the slots, where each is just an argument of a function;
+    findings: what is wrong with what the trial's backward returned.
     """
 
     def __init__(self, owner, forward, backward, args):
         self.owner, self.forward, self.backward, self.args = owner, forward, backward, args
         self.slots, self.where, self.way, self.dys = [], {}, (), 1
-        self.notes, self.shared, self.findings = [], [], []
+        self.notes, self.shared, self.findings, self.plain = [], [], [], []
         self.adopt(owner)
         read = {} if owner is not None else outside(forward)
         self.remembers = any(members(value) is not None for value in read.values())  # it may keep things there
@@ -112,6 +113,8 @@ class Code:
 
     def subject(self):
         """Return the Subject."""
+        if self.owner is None and all(s.paths == (("args", s.name),) and is_array(s.value) for s in self.slots):
+            self.plain = [slot.name for slot in self.slots]
         outlives = "rest" in self.way or self.backward is None or (self.owner is None and not self.remembers)
         return Subject(
             self.take, self.start, self.finish,
@@ -129,7 +132,8 @@ class Code:
 
     def start(self, own, values=()):
         """Return y and a tape: all that there was, and all that forward returned."""
-        root = {"args": copy.deepcopy(self.args, dict(self.memo)), "self": own}
+        copied = copy.deepcopy({n: a for n, a in self.args.items() if n not in self.plain}, dict(self.memo))
+        root = {"args": {**self.args, **copied, **dict(zip(self.plain, values, strict=False))}, "self": own}
         with self.holding(root, self.slots, values):
             result = parts(called(self.method(own, self.forward), tuple(root["args"].values())), own)
         ys = result[: self.dys]
@@ -162,7 +166,7 @@ class Code:
     def holding(self, root, slots, values):
         """Write values into the slots; an object that could not be copied gets its own back."""
         before = []
-        for slot, value in zip(slots, values, strict=True):
+        for slot, value in () if self.plain else zip(slots, values, strict=True):
             if slot.name in self.shared:
                 if value.dtype != slot.value.dtype:
                     raise TypeError(f"{slot.name} is {slot.value.dtype}, and takes no {value.dtype}")

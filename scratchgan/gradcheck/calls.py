@@ -1,8 +1,10 @@
 """How people's forward and backward are called: what they take, in which order, and what they return."""
 
+import functools
 import inspect
 import math
 import re
+import types
 
 import numpy
 
@@ -17,8 +19,16 @@ UPSTREAM = re.compile(r"d[A-Z_0-9]\w*|d[a-z]\d?|d(out|next|prev|mu|mean|var|log|
 
 def parameters(function):
     """Return (required, names, most) of what a function takes; most: by position. Without a signature, any number."""
+    plain = getattr(function, "__func__", function)
+    read = signature if isinstance(plain, types.FunctionType) else signature.__wrapped__  # others may have no hash
+    return read(plain, plain is not function)
+
+
+@functools.lru_cache(64)
+def signature(function, bound):
+    """Return the `parameters` of a function; bound: of a method of an object, without its self."""
     try:
-        given = list(inspect.signature(function).parameters.values())
+        given = list(inspect.signature(function).parameters.values())[bound:]
     except (TypeError, ValueError):
         return [], [], float("inf")
     named = [p for p in given if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]

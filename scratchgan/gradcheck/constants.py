@@ -10,8 +10,7 @@ OTHER, TINY = 0.3731, 2.0**-24  # a second opinion: no power of 2 away from the 
 OTHER_ROWS, TINY_ROWS = 24, 8  # from there down to where rounding is all that is left
 MOVES = 1.0, 2.0**-4, 2.0**-8  # of all arguments at once, to see what the output does: the first may leave the domain
 COLUMNS = 6  # of the extrapolation: more only amplify rounding
-NEARBY = 1e-3  # how far away a gradient is tried beside a point without one
-THERE = 1e-5  # relative to the terms: how good it has to be there
+NEARBY, THERE = 1e-3, 1e-5  # how far away from a point without a gradient one is tried; how good it has to be there
 
 # ---- estimates of the numeric derivative -------------------------------------------------------------------
 
@@ -29,8 +28,7 @@ TERMS = 1e-12  # relative to the terms: two estimates may always differ by so mu
 HALF = 2.0**-9  # the noise of float16 relative to y, at most: code that jumps makes more
 SPACINGS = (2.0**-48, 0), (2.0**-20, 0), (2.0**-8, HALF)  # where float64, float32, float16 inside show rounding
 INSIDE = 2.0**-6  # roundings of a dtype, relative to y: noise above is the dtype's own, not that of a finer one
-EQUAL = 1e-9  # of their size: numbers that differ by less are equal
-SMALL_ENTRY = 1e-3  # of the typical size: by this a 0 is moved, to measure noise
+EQUAL, SMALL_ENTRY = 1e-9, 1e-3  # of their size: numbers so close are equal; by this a 0 is moved, to measure noise
 
 # ---- verdicts ----------------------------------------------------------------------------------------------
 
@@ -40,14 +38,11 @@ SLIGHT = 0.05  # of the typical gradient: a smaller entry need not be known more
 VITAL = 0.5  # of the typical gradient: a larger entry that is unresolved leaves the argument unresolved
 NOUGHT = 1e-12  # of the output's spread over the scale of x: two gradients that are smaller are both as good as zero
 AS_ZERO = 1e-9  # of the output's terms: a slope below is as good as zero
-SHAKE = 2  # roundings, by which arguments are shaken; rounding may move a gradient by WOBBLE times what that does
-TRIALS = 6
+SHAKE, TRIALS = 2, 6  # roundings, by which arguments are shaken; they may move a gradient WOBBLE times as far
 WOBBLE, TYPICAL_WOBBLE = 16, 4  # six shakes are few, where two numbers cancel in a batch norm of two samples
-DROWNED = 8  # times the slope that drowns in the output's rounding
-SUM = 12  # roundings of the terms, in a gradient; what shaking shows is added
+DROWNED, SUM = 8, 12  # times the slope that drowns in the output's rounding; roundings of the terms, in a gradient
 OFFSET = 1e4  # an output so many times as large as what the argument moves of it is said to drown its gradient
 HIDDEN = 2.0**-20  # of the output: so much float32 inside may hide, in code that answers in float64
 FAR = 2.0**20  # typical scales: an argument that moves so far and changes nothing is not read
 AT_A_TIME = 4  # entries that are looked at again before a gradient is called wrong
-DOUBLE = 8  # bytes of a float64
 LEAST = 1e-300  # in place of 0, to divide by

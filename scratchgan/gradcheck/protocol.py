@@ -1,6 +1,8 @@
 """A layer of scratchgan as a Subject, and whether its methods keep to the protocol (docs/protocol.md)."""
 
 import copy
+import pickle
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy
@@ -31,7 +33,7 @@ def of_layer(layer, args, names, second_order=False):
     """
 
     def begin(own, args):
-        own, given = prepared(own, args)
+        (own, _), given = own, prepared(*own, args)
         xs = tuple(given[second_order:])
         x = xs if nested else xs[0]
         y, tape = own.forward(x)
@@ -58,7 +60,15 @@ def of_layer(layer, args, names, second_order=False):
         about["manners"] = protocol_manners
     params = layer.named_params()
     args, names = (*args, *[param.value for param in params.values()]), (*names, *params)
-    return Subject(lambda: copy.deepcopy(layer), begin, finish, args, names, **about)
+    return Subject(copier((layer, list(params.values()))), begin, finish, args, names, **about)
+
+
+def copier(thing):
+    """Return a function that returns a copy of something: by pickling, which is fast, where it can be pickled."""
+    with suppress(Exception):  # it is of a class that a function defines, or has a lambda in it
+        pickle.loads(data := pickle.dumps(thing, -1))
+        return lambda: pickle.loads(data)
+    return lambda: copy.deepcopy(thing)
 
 
 def remarked(subject, layer):
@@ -72,14 +82,15 @@ def remarked(subject, layer):
     return subject
 
 
-def prepared(layer, args):
-    """Write the last of args into a layer's parameters; return it and the others, in the widest of their dtypes."""
-    dtype, params = widest(args), layer.params()
+def prepared(layer, params, args):
+    """Write the last of args into a layer's parameters; return the others, in the widest of their dtypes."""
+    dtype = widest(args)
     if any(param.value.dtype != dtype for param in params):
         layer.astype(dtype)
+        params = layer.params()
     for param, value in zip(params, args[len(args) - len(params) :], strict=True):
         param.value[...] = value
-    return layer, [a.astype(dtype) if a.dtype.kind in "fc" else a for a in args[: len(args) - len(params)]]
+    return [a.astype(dtype) if a.dtype.kind in "fc" else a for a in args[: len(args) - len(params)]]
 
 
 def widest(args):

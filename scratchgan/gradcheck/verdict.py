@@ -61,7 +61,7 @@ class Exam:
         self.noise += 3 * numpy.abs(self.forward(*self.args) - self.y)
         least = float(numpy.finfo(self.inside).smallest_subnormal)
         self.drowned = float(numpy.linalg.norm(dy * (self.epsilon(float) * numpy.abs(self.y) + least)))
-        self.narrow = self.inside.itemsize < c.DOUBLE
+        self.narrow = self.inside.itemsize < 8
         self.terms = float(numpy.sum(numpy.abs(dy * self.y)))
         changes = [float(numpy.sum(numpy.abs(dy * (self.forward(*self.moved(h)) - self.y)))) / h for h in c.MOVES]
         self.spread = next(filter(numpy.isfinite, changes), 0.0)  # of the terms, where all arguments move

@@ -2,14 +2,14 @@
 
 # ---- the search ------------------------------------------------------------------------------------------
 
-SECONDS = 2.0  # for all rules and all arguments together
+SECONDS = 3.0  # for all rules and all arguments together
+EDITS = 0.75  # of that for changes of the code
 CAUSES = 6  # causes that are returned
 
 # ---- what is looked at, and when a guess explains it -----------------------------------------------------
 
 LOOKED_AT = 128  # entries, and outputs, that are looked at one by one: of more, a sample is
 FULL = 1000  # entries of which a second look takes all
-FIRST = 6  # entries that reject most guesses, before the rest is differentiated
 ROUNDING = {2: 4e-3, 4: 1e-5}  # of an exact guess, by the bytes of a number, relative to the largest
 SHARP = 1e-10  # the same for float64
 NEAR = 0.02  # of what is wrong: a guess that leaves more of it explains nothing
@@ -29,25 +29,17 @@ ROUNDED = 1e-5  # a factor this close to 2, or to a product of dimensions, is th
 
 SUPPORT = 1e-11  # of the largest entry: less is no dependence, but rounding
 CHANCE = 1.5  # so many entries per value, at least, before a pattern in them says anything
-UNLIKELY = 50  # two values fall on two sides of a bound by chance in one of so many cases, at most
 DISTINCT = 4  # values, at most, that a text lists
-PLACES = 12  # indices along an axis, at most, that a pattern may be tied to
 DIGITS = 5  # to which factors are rounded, to find those that are equal
 
 # ---- what is left over -----------------------------------------------------------------------------------
 
 CLOSE = 1e-4  # of what is left over: a fit that leaves less of it explains it
 GROUP = 3  # entries of a group, at least, to which one multiple is fitted
-DEPENDENT = 1e-7  # relative to the largest entry: less is a rank that is not there
-
-# ---- how a gradient moves --------------------------------------------------------------------------------
-
-CALLS = 4000  # of forward, at most, for one matrix of second derivatives
-SECOND = 1e-5  # relative: second derivatives that differ by less are equal
+CALLS = 200  # entries, at most, by which a gradient is differentiated
 ASYMMETRIC = 1e-3  # relative: more is no error of differences
 
-# ---- formulas --------------------------------------------------------------------------------------------
+# ---- changes of the code ---------------------------------------------------------------------------------
 
-ENTRIES = 5  # entries, at least, to which one constant is fitted
-SLOPES = 3  # slopes that are listed
-FEW = 3  # distinct values, at most, that are a pattern
+SHOWN = 60  # letters of an expression that is shown, at most
+POOL = 40  # expressions that are tried in other places

@@ -7,7 +7,6 @@ import numpy
 
 from scratchgan.gradcheck.causes.constants import (
     ALIKE,
-    FIRST,
     FULL,
     LEAST,
     LOOKED_AT,
@@ -26,14 +25,25 @@ class OutOfTime(Exception):
     """The rules have used up their time."""
 
 
+class Clock:
+    """How long may be searched: so many seconds of this thread, four times as many on the wall, within another's."""
+
+    def __init__(self, seconds, other=None):
+        self.thread, wall = time.thread_time() + seconds, time.monotonic() + 4 * seconds
+        self.wall = min(wall, other.wall) if other else wall
+
+    def over(self):
+        return time.thread_time() > self.thread or time.monotonic() > self.wall
+
+
 class Evidence:
     """Your gradient of one argument and the right one, and the means to test a guess at what went wrong.
 
     A guess is an array: what your gradient would be if that had gone wrong. `explains` compares it with yours.
     """
 
-    def __init__(self, context, name, deadline):
-        self.context, self.name, self.deadline = context, name, deadline
+    def __init__(self, context, name, clock):
+        self.context, self.name, self.clock = context, name, clock
         comparison = context.comparisons[name]
         self.index = context.names.index(name)
         self.args = [numpy.asarray(a) for a in context.args]
@@ -85,7 +95,7 @@ class Evidence:
                 comparisons[name] = type(own)(name, yours, right, error * abs(right), checked, "WRONG")
         rest = c.forward, c.backward, comparisons, c.second_order, c.upstream
         moved = type(c)(tuple(args), c.names, dy, c.forward(*args), *rest)
-        return Evidence(moved, self.name, self.deadline)
+        return Evidence(moved, self.name, self.clock)
 
     # ---- guesses ----
 
@@ -109,21 +119,6 @@ class Evidence:
             return None
         return bool(numpy.all(distance <= numpy.maximum(tolerance[where], RESIDUE * gain)))
 
-    def explains_sample(self, guess, at):
-        """As `explains`, for a guess that is known at some entries only, given by flat indices."""
-        pick, guess = lambda a: a.reshape(-1)[at], numpy.asarray(guess, float)
-        tolerance = pick(self.tolerance(guess)) + ALIKE * NEAR * self.scale  # the guess has an error of its own
-        return self.judge(guess, pick(self.yours), pick(self.residual), tolerance, numpy.ones(len(guess), bool))
-
-    def explains_call(self, args):
-        """As `explains`, for the guess "your gradient is the right one at other arguments", which costs calls."""
-        at = self.sample()[numpy.argsort(-abs(self.sampled(self.residual)), kind="stable")]
-        for part in (at[:FIRST], at):  # the most wrong entries reject most guesses
-            right = numpy.array([self.derivative(args, k) @ self.dy.reshape(-1) for k in part])
-            if (exact := self.explains_sample(right, part)) is None:
-                return None
-        return exact
-
     # ---- derivatives, output by output ----
 
     def sample(self):
@@ -132,8 +127,8 @@ class Evidence:
         order = order[self.checked.reshape(-1)[order]]
         if len(order) <= LOOKED_AT:
             return numpy.sort(order) if len(order) == self.x.size else order
-        spread = order[numpy.linspace(0, len(order) - 1, LOOKED_AT // 2 - FIRST).astype(int)]
-        return numpy.concatenate([order[:FIRST], spread])
+        spread = order[numpy.linspace(0, len(order) - 1, LOOKED_AT // 2).astype(int)]
+        return numpy.concatenate([order[: LOOKED_AT // 2], spread])
 
     def outputs(self):
         """Return the flat indices of the outputs whose shares are looked at."""
@@ -207,28 +202,8 @@ class Evidence:
 
     def hurry(self):
         """Raise OutOfTime when the time for all rules is over."""
-        if time.monotonic() > self.deadline:
+        if self.clock.over():
             raise OutOfTime
-
-    # ---- what kind of function forward is ----
-
-    def pointwise(self):
-        """Whether each output is a function of the entry in its own place alone."""
-        if self.x.shape != self.y.shape or self.y.size < 2:
-            return False
-        J = self.jacobian().copy()
-        J[self.sample(), numpy.arange(J.shape[1])] = 0
-        return numpy.max(numpy.abs(J), initial=0) <= RESIDUE * largest(self.jacobian())
-
-    def in_sequence(self):
-        """Whether the first axis of y is time: the first step of an argument moves the last output, not vice versa."""
-        first = self.args[0]
-        if not (first.ndim and self.y.ndim and len(first) == len(self.y) > 1 and first.dtype.kind == "f"):
-            return False
-        step = numpy.arange(len(first)).reshape(-1, *[1] * (first.ndim - 1))
-        ends = [first * (1 + MOVE * (step == t)) for t in (0, len(first) - 1)]
-        early, late = (abs(self.context.forward(moved, *self.args[1:]) - self.y) for moved in ends)
-        return bool(numpy.any(early[-1]) and not numpy.any(late[0]))
 
 
 def free(a):

@@ -7,8 +7,15 @@ import itertools
 
 import numpy
 
-from scratchgan.gradcheck.causes.constants import ALIKE, AXES, LEAST, RESIDUE, ROUNDED, SUPPORT
-from scratchgan.gradcheck.causes.evidence import free, largest
+from scratchgan.gradcheck.causes.constants import ALIKE, AXES, RESIDUE, ROUNDED, SUPPORT
+from scratchgan.gradcheck.causes.evidence import largest
+
+
+def rules_for(e):
+    """Return the rules that may apply to an argument."""
+    if e.projected:  # on random directions
+        return infinite, zero, scaled
+    return (infinite, zero, scaled, exchanged, linear, rounded, unmasked) if e.same_shape else (exchanged, shaped)
 
 
 def infinite(e):
@@ -56,8 +63,6 @@ def factor_text(e, factor):
         origins = [f"the square root of {squared[0]}"]
     if abs(times - 2) < ROUNDED:
         origins.append("the 1/2 or the 2 of a square, or added twice" if factor > 1 else "the 2 of a square")
-    if norm := norm_of_an_argument(e, max(factor, 1 / factor)):
-        return f"lacks a factor 1 / {norm}" if factor > 1 else f"has a factor 1 / {norm} too many"
     number = f"{times:.6g}" if numpy.max(e.error) < ALIKE * e.scale else f"{float(f'{times:.2g}'):g}"
     what = f"lacks a factor 1/{number}" if factor > 1 else f"has a factor 1/{number} too many"
     why = f" ({number} is {' or '.join(origins)})" if origins else ""
@@ -74,21 +79,6 @@ def products_of_dimensions(e, number):
                 if abs(numpy.prod([n for _, n in chosen]) - number) < ROUNDED * number:
                     products[" * ".join(f"{name}.shape[{axis}]" for axis, _ in chosen)] = None
     return list(products)
-
-
-def norm_of_an_argument(e, number):
-    """Return a text if a number, or 1 / number, is a norm of an argument: a division by it was left out or added."""
-    for name, a in e.named[:-1]:
-        if a.size == 1 or free(a):  # others cannot be refuted by a second look, with other numbers
-            a = a.astype(float).reshape(-1, a.shape[-1] if a.ndim else 1)
-            norms = {"value" if a.size == 1 else "norm": numpy.linalg.norm(a), "sum": abs(a.sum())}
-            norms |= {"mean": abs(a.mean()), "largest singular value": numpy.linalg.norm(a, 2)}
-            for text, value in norms.items():
-                what = f"the {text} of {name}"
-                for own, said in ((value, what), (1 / max(value, LEAST), f"(1 / {what})")):
-                    if abs(value - 1) > ALIKE and abs(number - own) < ALIKE * number:
-                        return said
-    return None
 
 
 def exchanged(e):
@@ -129,12 +119,9 @@ def shaped(e):
             return
     if yours.size == right.size and near(e, yours.reshape(right.shape), right):
         yield "shape", f"has the right numbers in the wrong shape ({shapes})", True
-    elif sorted(yours.shape) == sorted(right.shape):
-        yield "transposed", f"has the wrong shape, that of a transpose ({shapes})", False
-    elif yours.size > right.size:
-        yield "not-summed", f"has the wrong shape: not summed over a broadcast axis? ({shapes})", False
     else:
-        yield "over-summed", f"has the wrong shape: summed over an axis too many? ({shapes})", False
+        kind = "transposed" if yours.size == right.size else "not-summed" if yours.size > right.size else "over-summed"
+        yield kind, f"has the wrong shape ({shapes})", False
 
 
 def near(e, a, b):
@@ -180,22 +167,6 @@ def linear(e):
             yield kind, "is quadratic in dy: multiplied by it twice, or dy stands where an argument should", False
         else:
             yield "nonlinear", "is not linear in dy: clipped, normalised, or masked by dy's sign", False
-
-
-def branches(e):
-    """dy itself: a skip connection's part alone, or without it; a product with one factor taken for a constant."""
-    if e.dy.shape != e.right.shape or not e.dy.ndim:
-        return
-    pointwise = e.pointwise()
-    itself = "the derivative is missing" if pointwise else "only a skip connection's branch is there"
-    guesses = (
-        ("derivative-missing" if pointwise else "branch", f"is dy itself: {itself}", e.dy),
-        ("upstream-power", "is max(dy, 0): the mask is taken from dy", numpy.maximum(e.dy, 0)),
-        ("branch", "lacks dy: the skip connection's branch is dropped", e.right - e.dy),
-        ("branch", "has dy in it once too often: a skip connection is added twice", e.right + e.dy),
-    )  # fmt: skip
-    found = ((kind, text, e.explains(guess)) for kind, text, guess in guesses)
-    yield from itertools.islice((finding for finding in found if finding[2] is not None), 1)
 
 
 def unmasked(e):

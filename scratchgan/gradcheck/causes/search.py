@@ -1,57 +1,52 @@
-"""Why a gradient is wrong: rules, tried on what each output sends back and on the difference to the right gradient.
+"""Why a gradient is wrong: what it is by its numbers, where in the code it goes wrong, and what each output sends back.
 
-A rule guesses what your gradient would be if a certain thing had gone wrong, and compares. A cause is "exact" where
-the numbers agree to rounding for other upstream gradients and other arguments, near by and shuffled ("W is ..."); else
-it says "W: consistent with a gradient that is ...".
+A cause is exact where it holds for other upstream gradients and other arguments, near by and shuffled, too: the
+gradient is the right one, changed in a certain way ("W has the wrong sign"), or a change of the code makes it right.
+Else it says "W: consistent with a gradient that is ...".
 """
 
 import contextlib
-import time
 
 import numpy
 
-from scratchgan.gradcheck.causes import depends, formulas, gradient, mistakes, outputs, pathways
-from scratchgan.gradcheck.causes.constants import CAUSES, SECONDS, SUPPORT
-from scratchgan.gradcheck.causes.evidence import Evidence, largest
+from scratchgan.gradcheck.causes import gradient, repairs, structure
+from scratchgan.gradcheck.causes.constants import CAUSES, EDITS, SECONDS, SUPPORT
+from scratchgan.gradcheck.causes.evidence import Clock, Evidence, largest
 from scratchgan.gradcheck.plain import WRONG, Cause
-
-PROJECTED = (gradient.infinite, gradient.zero, gradient.scaled)  # hold for projections on directions as well
-MISSHAPEN = (gradient.exchanged, gradient.shaped)
-RULES = (  # from the surest to the vaguest
-    *PROJECTED, gradient.exchanged, gradient.linear, gradient.branches, formulas.of_losses, gradient.rounded,
-    mistakes.on_gradient, gradient.unmasked, outputs.of_outputs, mistakes.on_dy, formulas.shared_terms,
-    formulas.few_values, pathways.statistics, pathways.ranks, mistakes.on_arguments, depends.ignored,
-    pathways.products, pathways.switched_off, formulas.slopes, depends.superfluities, depends.integrable,
-)  # fmt: skip
 
 
 def diagnose(context):
     """Return the likely causes of a wrong gradient as a list of `Cause`, best first. Never raises."""
-    wrong, by_argument = [name for name, c in context.comparisons.items() if c.verdict == WRONG], {}
+    wrong, clock, evidence = [n for n, c in context.comparisons.items() if c.verdict == WRONG], Clock(SECONDS), {}
     for name in wrong:
-        try:
-            by_argument[name] = findings(Evidence(context, name, time.monotonic() + SECONDS / len(wrong)))
-        except Exception:  # the code under test, and its arrays, may be anything
-            by_argument[name] = [("location", "is wrong", False, 0)]
-    return ranked(by_argument)[:CAUSES]
+        with contextlib.suppress(Exception):  # the code under test, and its arrays, may be anything
+            evidence[name] = Evidence(context, name, clock)
+    plain = {name: findings(e, gradient.rules_for(e)) for name, e in evidence.items()}
+    edits = repairs.edits_of(context, evidence, Clock(EDITS * SECONDS, clock))
+    mended = {name for names, _ in edits for name in names}
+    for name, e in evidence.items():
+        if name not in mended and not any(exact for _, _, exact in plain[name]) and not e.projected:
+            plain[name] += findings(e, structure.RULES) if e.same_shape else []
+            plain[name] += said_by(gradient.located, e)
+    plain |= {name: [("location", "is wrong", False)] for name in wrong if name not in evidence}
+    said = ranked(plain)
+    exact = [cause for cause in said if cause.exact]
+    found = [Cause(f"{', '.join(names)} {text}", True, "edit") for names, text in edits]
+    return [*exact, *found, *[cause for cause in said if not cause.exact]][:CAUSES]
 
 
-def findings(e):
-    """Return (kind, text, exact, place of the rule) of what rules say of one argument, until one is exact."""
-    rules = PROJECTED if e.projected else RULES if e.same_shape else MISSHAPEN
+def findings(e, rules):
+    """Return (kind, text, exact) of what rules say of one argument, until one is exact."""
     said, looks = [], None
-    for order, rule in enumerate(rules):
+    for rule in rules:
         found = said_by(rule, e)
-        if any(exact for _, _, exact in found) and rules is RULES:
+        if any(exact for _, _, exact in found) and e.same_shape and not e.projected:
             looks = look_again(e) if looks is None else looks
             found = confirm(found, [said_by(rule, look) for look in looks], e.right.size)
-        said += [(*finding, order) for finding in found]
+        said += [finding for finding in found if finding[0] not in [kind for kind, *_ in said]]
         if any(exact for _, _, exact in found) or (said and largest(e.yours) <= SUPPORT * e.scale):
             break  # zeros fit many guesses
-    kinds = [kind for kind, *_ in said]
-    first = [finding for i, finding in enumerate(said) if finding[0] not in kinds[:i]]
-    where = [] if any(finding[2] for finding in first) else said_by(gradient.located, e)
-    return [*sorted(first, key=lambda finding: not finding[2]), *((*finding, len(rules)) for finding in where)]
+    return sorted(said, key=lambda finding: not finding[2])
 
 
 def look_again(e):
@@ -90,13 +85,11 @@ def ranked(by_argument):
     for rank in range(max(map(len, by_argument.values()), default=0)):
         for name, own in by_argument.items():
             if rank < len(own):
-                *finding, order = own[rank]
-                merged.setdefault(tuple(finding), []).append((rank, name, order))
-    vague = lambda item: (item[0][0] == "location", item[1][0][0], not item[0][2], item[1][0][2])
-    order = sorted(merged.items(), key=vague)
+                merged.setdefault(own[rank], []).append((rank, name))
+    order = sorted(merged.items(), key=lambda item: (item[0][0] == "location", item[1][0][0], not item[0][2]))
     causes = []
     for (kind, text, exact), places in order:
-        names = ", ".join(name for _, name, _ in places)
+        names = ", ".join(name for _, name in places)
         if not exact and kind != "location":
             text = f"consistent with a gradient that {text}"
         one_sentence = len(places) == 1 and (exact or kind == "location")
