@@ -51,7 +51,9 @@ def ours(case, batch, device_noise):
         return iteration
     side = int(case)
     # 64 to 512 channels at 64 x 64: the network of the usual PyTorch example
-    settings = dcgan.Settings(size=side, batch_size=batch, width=64, device_noise=device_noise)
+    settings = dcgan.Settings(
+        size=side, batch_size=batch, width=64, hidden=0, average=0, device_noise=device_noise
+    )
     model = dcgan.DCGAN(settings, (side, side, 1), rng)
     batches = RealBatch(batch, side)
     batches.images = xp.to_device(batches.images)

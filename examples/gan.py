@@ -16,7 +16,7 @@ import numpy as np
 
 from scratchgan import data, losses, training, xp
 from scratchgan.layers import Dense, Flatten, LeakyReLU, ReLU, Reshape, Sequential, Tanh
-from scratchgan.optim import Adam
+from scratchgan.optim import EMA, Adam
 from scratchgan.training import option
 
 LOSSES = {  # the losses of D and of G
@@ -46,6 +46,7 @@ class Settings(training.Settings):
     checkpoint_every: int = option(2000, "steps from one checkpoint to the next", minimum=1)
     loss: str = option("nonsaturating", "what D and G play for", choices=tuple(LOSSES))
     latent: int = option(100, "length of the latent vector z", minimum=1)
+    average: float = option(0.999, "decay of G's average; 0: none", minimum=0, maximum=0.99999)
 
 
 class GAN(training.Model):
@@ -56,6 +57,7 @@ class GAN(training.Model):
         self.G, self.D = self.networks(shape, rng)
         self.opt_G = Adam(self.G.params(), settings.lr)
         self.opt_D = Adam(self.D.params(), settings.lr)
+        self.G_average = EMA(self.G, settings.average)  # it draws the samples; with 0, G itself
         self.discriminator_loss, self.generator_loss = self.objectives()
 
     def networks(self, shape, rng):
@@ -99,13 +101,14 @@ class GAN(training.Model):
         d_fake, _ = self.D.pull(D_tape, d_logits)  # through D, not into D
         self.G.accumulate(G_tape, d_fake)  # into G
         self.opt_G.step()
+        self.G_average.update()
         return loss
 
     def equilibrium(self):
         return EQUILIBRIA.get(self.objectives(), {})
 
     def generate(self, z):
-        return self.G(z)
+        return self.G_average.net(z)
 
 
 if __name__ == "__main__":

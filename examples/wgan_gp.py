@@ -27,7 +27,7 @@ from scratchgan.layers import (
     Sequential,
     Tanh,
 )
-from scratchgan.optim import Adam
+from scratchgan.optim import EMA, Adam
 from scratchgan.training import option
 
 
@@ -42,6 +42,7 @@ class Settings(training.Settings):
     one_sided: bool = option(False, "penalise only slopes above 1 (Petzka et al. 2018)")
     latent: int = option(100, "length of the latent vector z", minimum=1)
     width: int = option(64, "channels of the stage next to the picture", minimum=1)
+    average: float = option(0.0, "decay of G's average; 0: none", minimum=0, maximum=0.99999)
 
 
 class WGANGP(training.Model):
@@ -52,6 +53,7 @@ class WGANGP(training.Model):
         self.G, self.D = self.networks(shape, rng)
         self.opt_G = Adam(self.G.params(), settings.lr, betas=(0.5, 0.9))
         self.opt_D = Adam(self.D.params(), settings.lr, betas=(0.5, 0.9))
+        self.G_average = EMA(self.G, settings.average)  # it draws the samples; with 0, G itself
 
     def networks(self, shape, rng):
         return generator(self.settings, shape, rng), critic(self.settings, shape, rng)
@@ -83,21 +85,26 @@ class WGANGP(training.Model):
         d_fake, _ = self.D.pull(D_tape, d_score)  # through D, not into D
         self.G.accumulate(G_tape, d_fake)  # into G
         self.opt_G.step()
+        self.G_average.update()
         return loss
 
     def equilibrium(self):
         return {"D": 0.0}  # without the penalty; any number may be added to the critic
 
     def generate(self, z):
-        return self.G(z)
+        return self.G_average.net(z)
 
 
-def generator(settings, shape, rng, initialize=he):
-    """z (N, latent) -> 7 x 7 -> 14 x 14 -> pictures (N, 28, 28, C) in [-1, 1]."""
+def generator(settings, shape, rng, initialize=he, hidden=0):
+    """z (N, latent) -> 7 x 7 -> 14 x 14 -> pictures (N, 28, 28, C) in [-1, 1].
+
+    hidden: units of a dense layer that stands before, if any.
+    """
     small, large = settings.width, 2 * settings.width
     drawn = {"rng": rng, "initialize": initialize}
+    first = [Dense(settings.latent, hidden, **drawn), BatchNorm(hidden), ReLU()] if hidden else []
     return Sequential(
-        Dense(settings.latent, 7 * 7 * large, **drawn),
+        *first, Dense(hidden or settings.latent, 7 * 7 * large, **drawn),
         Reshape(7, 7, large), BatchNorm(large), ReLU(),
         ConvTranspose2d(large, small, 4, stride=2, padding=1, **drawn), BatchNorm(small), ReLU(),
         ConvTranspose2d(small, shape[-1], 4, stride=2, padding=1, **drawn), Tanh(),

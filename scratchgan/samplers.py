@@ -8,6 +8,7 @@ It is the logit of the best D for a fixed G (Goodfellow et al. 2014, proposition
 import numpy as np
 
 from scratchgan import losses, xp
+from scratchgan.layers import Sequential
 from scratchgan.optim import Adam
 from scratchgan.support.errors import UserError
 
@@ -59,24 +60,66 @@ def tune(judged, batches, steps, lr=1e-3):
         opt.step()
 
 
+def refit(judged, real, fake):
+    """Give D's last layer, dense, the weights and bias by which its score is likeliest the logit of "real".
+
+    What a critic says is no logit. Its features stay as they are; logistic regression on them, which has one best
+    answer, makes of them what the best D of these features says. real, fake: samples (n, ...), (m, ...), on the device.
+    """
+    *features, last = judged.D.layers
+    features = Sequential(*features)
+    line = logistic(*(on_host(features(x)) for x in (real, fake)), ridge=1e-4)  # features may be alike, or always 0
+    last.W.value[...] = xp.to_device(line[:-1, None].astype(last.W.value.dtype))
+    last.b.value[...] = float(line[-1])
+
+
 def calibration(real, fake):
     """Return the (slope, intercept) for which sigmoid(slope logit + intercept) is the likeliest P(real | logit).
 
     real, fake: logits (n,), (m,) of samples that D was not trained on, taken as if both kinds were equally frequent.
-    Logistic regression, by Newton's method. Raises UserError where no line is the likeliest, or it falls.
+    Logits that are far from the others, by five times the range that both kinds' quartiles span, count as if they were
+    that far: without it, a single one of -1e6 decides about the line.
+    Raises UserError where a logit is not finite, and where no line is the likeliest, or it falls.
+    """
+    x = np.concatenate([real, fake]).astype(np.float64)
+    if not np.isfinite(x).all():
+        raise UserError("D cannot be calibrated: not all of its logits are finite")
+    quartiles = [np.percentile(logits, (25, 75)) for logits in (real, fake)]
+    low, high = np.min(quartiles), np.max(quartiles)
+    if high > low:
+        x = np.clip(x, low - 5 * (high - low), high + 5 * (high - low))
+    line = logistic(x[: len(real), None], x[len(real) :, None])
+    if np.min(real) > np.max(fake) or not line[0] > 0:
+        raise UserError("D cannot be calibrated: its logits tell real points from G's not at all, or wholly")
+    return line[0], line[1]
+
+
+def logistic(real, fake, ridge=0.0):
+    """Return the weights and the bias, (F + 1,), for which sigmoid(x w + b) is the likeliest P(real | x).
+
+    real, fake: (n, F), (m, F), as if both were equally frequent. By Newton's method, whose steps are halved until they
+    lead down:  -E log P + ridge / 2 |w|^2,  w for features of deviation 1.  NaN where there is no minimum.
     """
     x = np.concatenate([real, fake])
-    scale = x.std() or 1.0
-    x = np.stack([x / scale, np.ones_like(x)], axis=1)  # (n + m, 2)
-    y, line = np.arange(len(x)) < len(real), np.zeros(2)
+    center, scale = x.mean(axis=0), x.std(axis=0)
+    scale[scale == 0] = 1.0
+    x = np.hstack([(x - center) / scale, np.ones((len(x), 1))])
+    y, w = np.arange(len(x)) < len(real), np.zeros(x.shape[1])
     weight = np.where(y, 0.5 / len(real), 0.5 / len(fake))
-    for _ in range(50):
-        p = sigmoid(x @ line)
-        gradient = x.T @ (weight * (y - p))
-        line = line + np.linalg.solve((x.T * (weight * p * (1 - p))) @ x + 1e-9 * np.eye(2), gradient)
-    if real.min() > fake.max() or not (line[0] > 1e-6 and abs(gradient).max() < 1e-6):
-        raise UserError("D cannot be calibrated: its logits tell real points from G's not at all, or wholly")
-    return line[0] / scale, line[1]
+    price = np.r_[np.full(len(w) - 1, ridge), 0.0]
+    loss = lambda w: weight @ np.logaddexp(0, np.where(y, -1, 1) * (x @ w)) + 0.5 * price @ w**2
+    for _ in range(100):
+        p = sigmoid(x @ w)
+        gradient = x.T @ (weight * (p - y)) + price * w
+        if abs(gradient).max() < 1e-8:
+            w = w / np.r_[scale, 1.0]
+            return np.r_[w[:-1], w[-1] - center @ w[:-1]]
+        step = np.linalg.solve((x.T * (weight * p * (1 - p))) @ x + np.diag(price + 1e-12), gradient)
+        size = 1.0
+        while size > 1e-9 and not loss(w - size * step) <= loss(w) + 1e-12:
+            size /= 2
+        w = w - size * step
+    return np.full(len(w), np.nan)
 
 
 def z_statistic(d_real, d_fake):

@@ -167,50 +167,6 @@ def test_acceptance_of_drs_is_the_density_ratio_and_finite_at_its_largest():
         assert not np.isfinite(samplers.log_odds(np.array([4.0]), 4.0, epsilon=0.0)).all()  # log(1 - exp 0)
 
 
-# ---- calibration -----------------------------------------------------------------------------------------------
-
-
-def test_calibration_finds_the_line_and_its_scores_say_so():
-    judged, rng = exact(NEAR, slope=0.4, intercept=-0.8), np.random.default_rng(0)
-    fresh = lambda n: (judged.d(NEAR.sample(n, rng)), judged.draw(n)[1])
-    assert abs(samplers.z_statistic(*fresh(5000))) > 5
-    line = samplers.calibration(*fresh(20_000))
-    assert line == pytest.approx((0.4, -0.8), abs=0.05)
-    judged.slope, judged.intercept = line
-    assert abs(samplers.z_statistic(*fresh(5000))) < 3
-    demand_samples_of(NEAR, drs(judged))
-
-
-def test_calibration_does_not_depend_on_how_many_are_real():
-    judged, rng = exact(NEAR), np.random.default_rng(0)
-    line = samplers.calibration(judged.d(NEAR.sample(4000, rng)), judged.draw(40_000)[1])
-    assert line == pytest.approx((1, 0), abs=0.1)
-
-
-@pytest.mark.parametrize("sign", [0, -1])
-def test_a_D_that_knows_nothing_cannot_be_calibrated(sign):
-    rng = np.random.default_rng(0)
-    real, fake = sign * rng.standard_normal(500), sign * (rng.standard_normal(500) - 1)
-    with pytest.raises(UserError, match="cannot be calibrated"):
-        samplers.calibration(real, fake)
-    with pytest.raises(UserError, match="or wholly"):  # no line is the likeliest: the steeper, the likelier
-        samplers.calibration(np.ones(5) + np.arange(5), -np.ones(5))
-
-
-def test_tuning_brings_D_to_the_log_ratio_and_leaves_G():
-    judged, rng = exact(NEAR), np.random.default_rng(0)
-    best, before = judged.D, judged.G.W.value.copy()
-    judged.D = Sequential(Dense(2, 32, rng=rng), LeakyReLU(0.2), Dense(32, 1, rng=rng))
-    batches = Batches(NEAR.sample(20_000, rng), batch_size=256, rng=rng)
-    x = NEAR.sample(500, rng)
-    off = lambda: np.abs(judged.d(x) - best(x)[:, 0]).mean()
-    start = off()
-    samplers.tune(judged, batches, 500, lr=1e-2)
-    assert off() < 0.35 and off() < start / 3
-    np.testing.assert_array_equal(judged.G.W.value, before)
-    samplers.tune(judged, batches, 0)
-
-
 # ---- bugs that were published, or lie near ---------------------------------------------------------------------
 
 

@@ -11,6 +11,7 @@ from scratchgan import samplers, training
 from scratchgan.data import mixtures
 from scratchgan.examples import gan2d
 from scratchgan.examples.collapse import pacgan
+from scratchgan.examples.relatives import fgan
 from scratchgan.examples.relatives import samplers as example
 from scratchgan.examples.stability import wgan_gp2d
 
@@ -62,9 +63,19 @@ def test_runs_that_cannot_be_sampled_are_refused_in_a_line(trained, monkeypatch,
     assert "--data ring or grid" in refused(capsys, trained(gan2d.GAN2D, gan2d.Settings, data="grid"))
 
 
-def test_a_critics_run_is_refused(trained, capsys):
-    line = refused(capsys, trained(wgan_gp2d.WGANGP2D, wgan_gp2d.Settings, width=8))
-    assert "is of WGANGP2D" in line and "whose D ends with the logit" in line
+def test_a_critics_run_is_sampled_once_its_last_layer_says_a_logit(trained, capsys):
+    run = trained(wgan_gp2d.WGANGP2D, wgan_gp2d.Settings, width=8)
+    example.main([str(run), *SMALL])
+    printed, found = capsys.readouterr().out, json.loads((run / "samplers.json").read_text())
+    assert printed.count("| ") > 8 and "Z of the critic" in found
+    assert abs(found["Z before"]) < abs(found["Z of the critic"])
+    line = refused(capsys, trained(wgan_gp2d.WGANGP2D, wgan_gp2d.Settings, width=8, data="swiss_roll"))
+    assert "--data ring or grid" in line
+
+
+def test_a_run_of_another_kind_is_refused(trained, capsys):
+    line = refused(capsys, trained(fgan.FGAN, fgan.Settings, width=8))
+    assert "is of FGAN" in line and "wgan_gp2d.py" in line
 
 
 def test_pacgan_alone_can_be_sampled(trained):

@@ -22,7 +22,7 @@ STEPS = 1500
 def build(title):
     """Return the DCGAN of width 32 with what the title says changed, before a step is taken."""
     rng = np.random.default_rng(0)
-    model = dcgan.DCGAN(dcgan.Settings(width=32, steps=STEPS), (28, 28, 1), rng)
+    model = dcgan.DCGAN(dcgan.Settings(width=32, hidden=0, average=0, steps=STEPS), (28, 28, 1), rng)
     G, D = list(model.G.layers), list(model.D.layers)
     beta1 = 0.5
     if title == "no batch norm":

@@ -25,7 +25,7 @@ from scratchgan.examples import gan
 from scratchgan.initializers import normal
 from scratchgan.layers import BatchNorm, Dense, Maxout, Pack, ReLU, Sequential, functions
 from scratchgan.metrics import modes
-from scratchgan.optim import EMA, Adam
+from scratchgan.optim import Adam
 from scratchgan.training import option
 
 Dense = functools.partial(Dense, initialize=functools.partial(normal, std=0.02))
@@ -60,7 +60,6 @@ class PlainGAN(gan.GAN):
         betas = settings.beta1, 0.999
         self.opt_G = Adam(self.G.params(), settings.lr, betas=betas)
         self.opt_D = Adam(self.D.params(), settings.lr_D or settings.lr, betas=betas)
-        self.G_average = EMA(self.G, settings.average)  # with 0, G itself
 
     def networks(self, shape, rng):
         width = self.settings.width
@@ -76,14 +75,6 @@ class PlainGAN(gan.GAN):
     def step(self, batches):
         real = xp.to_device(batches.next())  # (N, 2)
         return {"D": self.discriminator_step(real), "G": self.generator_step(len(real))}
-
-    def generator_step(self, n):
-        loss = super().generator_step(n)
-        self.G_average.update()
-        return loss
-
-    def generate(self, z):
-        return self.G_average.net(z)
 
     def mixture(self):
         return mixture(self.settings.data)

@@ -79,6 +79,7 @@ class SSGAN(sngan.SNGAN):
         d_fake[: quarter(n)] += d_some
         self.G.accumulate(G_tape, d_fake)  # into G
         self.opt_G.step()
+        self.G_average.update()
         return loss
 
     def tell_turns(self, x, weight):

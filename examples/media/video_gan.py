@@ -2,15 +2,14 @@
 
     vgan      G(z) = m f + (1 - m) b, where f and the mask m move, and the background b does not
     mocogan   frame t of G(z) is G_I(c, A s_t), s_t = GRU(e_t, s_t-1): a content c for all frames,
-              a new e_t for each; D_I sees one frame of a clip, beside D_V, which sees all of it
+              a new e_t for each; D_I sees frames of a clip one by one, D_V sees all of it
+    Not the papers': half of z, or of c, is one of K kinds. In vgan it scales the channels of a map
+    that the rest makes. G_I moves one picture of a clip: tanh(R f(c) C^T + b(c)), by tanh(A s_t).
 
     each D ascends  E log D(x) + E log(1 - D(G(z)))
     G ascends  E log D_V(G(z)) + E log D_I(a frame of G(z)) - lambda E m      (vgan has no D_I)
 
-    python examples/media/video_gan.py                       # digits on black
-    python examples/media/video_gan.py --background still --network mocogan
-    python examples/media/video_gan.py --data FOLDER         # GIFs of your own
-    python examples/media/video_gan.py sample runs/video_gan --n 16 --out clips.gif
+    python examples/media/video_gan.py --network mocogan     # then: sample runs/video_gan
 """
 
 from dataclasses import dataclass
@@ -18,14 +17,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from scratchgan import data, losses, training, xp
-from scratchgan.layers import Conv2d, Conv3d, ConvTranspose2d, ConvTranspose3d, Dense, Modulate, Pad
+from scratchgan.layers import ConvTranspose2d, ConvTranspose3d, Dense, Modulate, Pad
 from scratchgan.layers.activations import Softmax, Tanh
 from scratchgan.layers.compose import Add, Concat, Each, Fork, Join, Part, Sequential
 from scratchgan.layers.recurrent import GRU, Recurrent
 from scratchgan.layers.shape import Columns, Flatten, Reshape
 from scratchgan.optim import EMA, Adam
 from scratchgan.training import option
-from scratchgan.training.clips import BY_TWO, EACH_FRAME, Clips, critic, grown
+from scratchgan.training.clips import Clips, critic, grown, moved
 
 
 @dataclass
@@ -39,9 +38,9 @@ class Settings(training.Settings):
     varied: bool = option(False, "digits of all faces, turned and sheared, not ten pictures")
     frames: int = option(8, "frames of a clip", choices=(8, 16))
     size: int = option(24, "side of a frame", choices=(16, 24, 32, 40, 48, 64))
-    latent: int = option(32, "vgan: numbers of z; mocogan: of c", minimum=1)
+    latent: int = option(32, "vgan: numbers of z; mocogan: of c", minimum=2)
     motion: int = option(16, "mocogan: numbers of e_t, and of s_t", minimum=1)
-    told: int = option(2, "mocogan: numbers of A s_t, all that G_I is told of motion", minimum=1)
+    seen: int = option(4, "mocogan: frames of a clip that D_I sees", choices=(1, 2, 4, 8))
     width: int = option(16, "channels next to the clip, of D; of G, half as many more", minimum=2)
     sparsity: float = option(0.1, "vgan: weight of the mask's mean, lambda", minimum=0)
     noise: float = option(0.3, "deviation of the noise through which each D sees", minimum=0)
@@ -55,25 +54,26 @@ class VideoGAN(Clips):
         super().__init__(settings, shape, rng)
         mocogan = settings.network == "mocogan"
         self.G = (frame_by_frame if mocogan else two_streams)(settings, shape, rng)
-        sizes = settings.width, settings.noise
-        self.D_V = critic(Conv3d, shape, *sizes, rng)
-        self.D_I = critic(Conv2d, shape[1:], *sizes, rng) if mocogan else None
+        seen = lambda frames: critic((frames, *shape[1:]), settings.width, settings.noise, rng)
+        self.D_V, self.D_I = seen(shape[0]), seen(1) if mocogan else None
         adam = lambda net: Adam(net.params(), settings.lr, betas=(0.5, 0.999)) if net else None
         self.opt_G, self.opt_V, self.opt_I = adam(self.G), adam(self.D_V), adam(self.D_I)
         self.G_average = EMA(self.G, settings.average)
 
     def latent(self, n, rng):
         """Return [z], or [c, s_0, e_1, e_2, ...]: a walk of z changes both."""
-        settings, T = self.settings, self.shape[0]
-        more = (T + 1) * settings.motion if settings.network == "mocogan" else 0
-        return rng.standard_normal((n, settings.latent + more), dtype=np.float32)
+        settings, K = self.settings, self.settings.latent // 2
+        more = (self.shape[0] + 1) * settings.motion if settings.network == "mocogan" else 0
+        z = rng.standard_normal((n, settings.latent + more), dtype=np.float32)
+        z[:, :K] = K**0.5 * np.eye(K)[rng.integers(K, size=n)]  # as long as K normal numbers
+        return z
 
     def step(self, batches):
         real = xp.to_device(data.to_signed(batches.next()))  # (N, T, H, W_, 1)
         (fake, *masks), G_tape = self.G.forward(self.noise(len(real)))  # the same for D and G
         printed = {"D_V": self.critic_step(self.D_V, self.opt_V, real, fake)}
         if self.D_I:
-            frames = real[self.places(real)], fake[self.places(fake)]  # each (N, H, W_, 1)
+            frames = real[self.places(real)], fake[self.places(fake)]  # (seen N, 1, H, W_, 1)
             printed["D_I"] = self.critic_step(self.D_I, self.opt_I, *frames)
         return printed | self.generator_step(fake, masks, G_tape)
 
@@ -105,9 +105,9 @@ class VideoGAN(Clips):
         return printed
 
     def places(self, clips):
-        """Draw a frame of each clip; return where they are, (n, t)."""
-        t = self.rng.integers(clips.shape[1], size=len(clips))
-        return xp.arange(len(clips)), xp.to_device(t)
+        """Draw frames of each clip, none twice; return where they are, n and t, (seen N, 1)."""
+        t = self.rng.random(clips.shape[:2]).argsort(axis=1)[:, : self.settings.seen]
+        return xp.arange(len(clips)).repeat(t.shape[1])[:, None], xp.to_device(t.reshape(-1, 1))
 
     def generate(self, z):
         return self.G_average.net(z)[0]
@@ -115,19 +115,19 @@ class VideoGAN(Clips):
 
 def two_streams(settings, shape, rng):
     """z (N, latent) -> the clip m f + (1 - m) b and its mask m, each (N, T, H, W_, 1)."""
-    T, H, W_, _ = shape
-    sizes, eighth = (settings.latent, 3 * settings.width // 2), (T // 8, H // 8, W_ // 8)
-    moving = grown(ConvTranspose3d, *sizes, eighth, 3, BY_TWO, rng)
-    moving.layers[-1].b.value[1:] = xp.asarray([1, -1])  # at the start, m is 0.88: f learns first
-    still = grown(ConvTranspose2d, *sizes, eighth[1:], 1, BY_TWO, rng)
+    (T, H, W_, _), C, half = shape, settings.latent, settings.latent // 2
+    sizes, eighth = (C - half, half, 3 * settings.width // 2), (T // 8, H // 8, W_ // 8)
+    halves = Fork(Columns(half, C), Columns(0, half))  # where it flies, what it is
+    moving = grown(ConvTranspose3d, *sizes, eighth, 3, rng)
+    moving.inside()[-1][1].b.value[1:] = xp.asarray([1, -1])  # at the start, m is 0.88: f learns
+    still = grown(ConvTranspose2d, *sizes, eighth[1:], 1, rng)
     masks = Sequential(Columns(1, 3), Softmax())  # at each place m and 1 - m
     m, rest = Sequential(masks, Columns(0, 1)), Sequential(masks, Columns(1, 2), Reshape(T, H * W_))
-    f = Sequential(Columns(0, 1), Tanh(), Flatten())
+    f, b = Sequential(Columns(0, 1), Tanh(), Flatten()), Sequential(Tanh(), Flatten())
     front = Sequential(Part(0), Fork(f, Sequential(m, Flatten())), Modulate(), Reshape(T, H * W_))
-    b = Sequential(Tanh(), Flatten())  # (N, H W_)
     behind = Sequential(Each(rest, b), Modulate())  # b is a style: one for all t
     clip = Sequential(Fork(front, behind), Add(), Reshape(*shape))
-    return Sequential(Fork(moving, still), Fork(clip, Sequential(Part(0), m)))
+    return Sequential(halves, Fork(moving, still), Fork(clip, Sequential(Part(0), m)))
 
 
 def frame_by_frame(settings, shape, rng):
@@ -136,14 +136,14 @@ def frame_by_frame(settings, shape, rng):
     e = Sequential(Columns(C + M, C + M + T * M), Reshape(T, M))
     s_0 = Sequential(Columns(C, C + M), Reshape(1, M), Pad(((0, T - 1),)))  # 0 after the first step
     gru = GRU(M, M, rng=rng)
-    gru.gates.b.value[M:] = 2  # of u, which then is near 1: at the start, s_t changes slowly
+    gru.gates.b.value[M:] = 3  # of u, which then is near 1: at the start, s_t changes slowly
     heard = Concat(Columns(0, M), Columns(2 * M, 3 * M))  # of [e_t, s_0, s_t-1]
     cell = Sequential(Fork(Sequential(heard, gru), Columns(M, 2 * M)), Add())
-    s = Sequential(Fork(e, s_0), Join(), Recurrent(cell, M))
-    codes = Fork(Sequential(s, Dense(M, settings.told, rng=rng)), Columns(0, C)), Join()
-    sizes, eighth = (settings.told + C, 3 * settings.width // 2), (T, H // 8, W_ // 8)
-    frames = grown(ConvTranspose3d, *sizes, eighth, 1, EACH_FRAME, rng)
-    return Sequential(*codes, frames, Tanh(), Fork(Sequential()))
+    p = Sequential(Fork(e, s_0), Join(), Recurrent(cell, M), Dense(M, 2, rng=rng), Tanh())
+    c = Fork(Columns(0, C), Columns(0, C))  # it makes the map, and scales its channels
+    sizes, eighth = (C, C, 3 * settings.width // 2), (H // 8, W_ // 8)
+    drawn = Sequential(c, grown(ConvTranspose2d, *sizes, eighth, 2, rng))  # f and b, (N, H, W_, 2)
+    return Sequential(Fork(p, drawn), moved(shape, rng), Tanh(), Fork(Sequential()))
 
 
 if __name__ == "__main__":

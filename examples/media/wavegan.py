@@ -35,7 +35,7 @@ from scratchgan.layers import (
     Reshape,
     Tanh,
 )
-from scratchgan.optim import EMA, Adam, linear_decay
+from scratchgan.optim import Adam, linear_decay
 from scratchgan.training import option
 from scratchgan.training.sounding import Sounds
 
@@ -69,7 +69,6 @@ class WaveGAN(Sounds, gan.GAN):
         rates = falling(settings.steps), falling(settings.steps * self.D_steps)
         self.opt_G = Adam(self.G.params(), rates[0], betas=(0.5, 0.9))
         self.opt_D = Adam(self.D.params(), rates[1], betas=(0.5, 0.9))
-        self.G_average = EMA(self.G, settings.average)
 
     def networks(self, shape, rng):
         steps, width = shape[0] // 4**STAGES, self.settings.width

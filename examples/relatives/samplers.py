@@ -1,18 +1,16 @@
 """G's samples, of which D picks: three samplers on a run in the plane, and what they cost.
 
     d(x) = a logit(x) + b,  near log p(x) / q(x)        p: the data, q: what G draws
-
     DRS (Azadi et al. 2019): keep x with a probability that rises with exp(d(x))
     MH-GAN (Turner et al. 2019): go from x to x' with min(1, exp(d(x') - d(x)))
     DDLS (Che et al. 2020): z goes up log p_0(z) + d(G(z)), with noise
 
-D is trained on, with G fixed, and its logit is calibrated on points that it has not seen.
+D is trained on, with G fixed, then calibrated on fresh points. A critic is first given a logit.
 
     python examples/gan2d.py --data grid --lr 1e-3 --steps 13000
-    python examples/relatives/samplers.py runs/gan2d              # --tune 0: D as the run left it
+    python examples/relatives/samplers.py runs/gan2d          # --tune 0: D is not trained on
 """
 
-import sys
 import time
 from dataclasses import dataclass
 
@@ -22,12 +20,14 @@ from scratchgan import samplers, xp
 from scratchgan.data import Batches
 from scratchgan.examples import gan2d
 from scratchgan.examples.collapse import pacgan
+from scratchgan.examples.stability import wgan_gp2d
 from scratchgan.metrics import modes, wasserstein
 from scratchgan.support.errors import UserError
 from scratchgan.training import checkpoint, command, option
 from scratchgan.training import run as runs
 
 GAMES = {"GAN2D": (gan2d.GAN2D, gan2d.Settings), "PacGAN": (pacgan.PacGAN, pacgan.Settings)}
+GAMES["WGANGP2D"] = wgan_gp2d.WGANGP2D, wgan_gp2d.Settings
 
 
 @dataclass
@@ -46,7 +46,6 @@ class Options:
 def main(argv=None):
     """Print the table of all samplers on a run, and draw what they gave."""
     with command.in_a_line("samplers.py", lambda run: "the same command again", "--n"):
-        argv = sys.argv[1:] if argv is None else argv
         run, options = command.parse_run("samplers.py", "", __doc__, Options, argv)
         out = command.output(options, run, "samplers.png")
         model = load(run, options)
@@ -58,14 +57,11 @@ def main(argv=None):
 
 
 def load(run, options):
-    """Return the model of a run whose D says the logit of "real"; raise UserError for another."""
+    """Return the model of a run in the plane; raise UserError for another."""
     _, meta = checkpoint.load(runs.find_checkpoint(run))
-    if meta.get("model") not in GAMES:
-        raise UserError(
-            f"{run} is of {meta.get('model')}. Take one of gan2d.py, or of collapse/pacgan.py with "
-            '--pack 1: these are runs in the plane whose D ends with the logit of "real".'
-        )
-    model = command.load(*GAMES[meta["model"]], run, options)
+    if (name := meta.get("model")) not in GAMES:
+        raise UserError(f"{run} is of {name}, not of gan2d.py, wgan_gp2d.py or pacgan.py --pack 1")
+    model = command.load(*GAMES[name], run, options)
     if getattr(model.mixture(), "centers", None) is None:
         raise UserError(f"{run}: its data have no modes to be counted; take --data ring or grid")
     return model
@@ -76,13 +72,18 @@ def prepare(model, options):
     rng = np.random.default_rng([options.seed, 1])
     latent = lambda n: xp.to_device(model.latent(n, rng))
     judged, real = samplers.Judged(model.G_average.net, model.D, latent), model.mixture()
+    points = lambda: xp.to_device(real.sample(10_000, rng))
+    fresh = lambda: (judged.d(points()), judged.draw(10_000)[1])
+    facts = {}
+    if isinstance(model, wgan_gp2d.WGANGP2D):  # its score is no logit yet
+        facts["Z of the critic"] = samplers.z_statistic(*fresh())
+        samplers.refit(judged, points(), judged.draw(10_000)[0])
     batches = Batches(model.load_data(model.settings), batch_size=512, rng=rng)
     samplers.tune(judged, batches, options.tune)
-    fresh = lambda: (judged.d(xp.to_device(real.sample(10_000, rng))), judged.draw(10_000)[1])
-    before = samplers.z_statistic(*fresh())
+    facts["Z before"] = samplers.z_statistic(*fresh())
     judged.slope, judged.intercept = samplers.calibration(*fresh())
-    facts = {"slope": judged.slope, "intercept": judged.intercept}
-    facts |= {"Z before": before, "Z after": samplers.z_statistic(*fresh())}
+    facts |= {"slope": judged.slope, "intercept": judged.intercept}
+    facts |= {"Z after": samplers.z_statistic(*fresh())}
     print(", ".join(f"{name} {value:.3g}" for name, value in facts.items()))
     return judged, facts
 
@@ -108,9 +109,9 @@ def compare(real, judged, options):
     for name, way in ways.items():
         begun, before = time.perf_counter(), judged.evaluations
         x = xp.to_host(way())
-        seconds = time.perf_counter() - begun
+        cost = {"G a sample": (judged.evaluations - before) / max(len(x), 1)}
+        cost |= {"seconds": time.perf_counter() - begun}
         if len(x):
-            cost = {"G a sample": (judged.evaluations - before) / len(x), "seconds": seconds}
             points[name], rows[name] = x, measure(x, real) | cost
     return rows, points
 
@@ -137,8 +138,7 @@ def draw(points, rows, real):
     from matplotlib.figure import Figure
 
     canvas = FigureCanvasAgg(Figure(figsize=(12, 6.4), dpi=80, layout="constrained"))
-    for index, (name, x) in enumerate(points.items(), 1):
-        axes = canvas.figure.add_subplot(2, 4, index)
+    for axes, (name, x) in zip(canvas.figure.subplots(2, 4).flat, points.items(), strict=False):
         axes.scatter(*x.T, s=1, color="tab:orange" if name == "real points" else "tab:blue")
         axes.axis([-real.bounds, real.bounds, -real.bounds, real.bounds])
         axes.set_title(f"{name}: {rows[name]['high quality']:.0%} high quality", fontsize=9)

@@ -26,7 +26,6 @@ from scratchgan.layers.activations import LeakyReLU, ReLU, Softmax
 from scratchgan.layers.compose import Concat, Sequential
 from scratchgan.layers.shape import Flatten, Reshape
 from scratchgan.metrics import music as metrics
-from scratchgan.optim import EMA
 from scratchgan.training import option
 
 STEPS, PITCHES, VOICES, BARS = music.STEPS, music.PITCHES, 4, music.STEPS // music.BAR
@@ -48,10 +47,6 @@ class MusicGAN(training.Sequences, wgan_gp.WGANGP):
     """G: z to 4 bars to 8 half bars to 16 beats; D: beats to bars to a score."""
 
     exports, exported = (".mid", ".wav"), HEARD
-
-    def __init__(self, settings, shape, rng):
-        super().__init__(settings, shape, rng)
-        self.G_average = EMA(self.G, settings.average)
 
     def networks(self, shape, rng):
         width = self.settings.width
@@ -82,14 +77,6 @@ class MusicGAN(training.Sequences, wgan_gp.WGANGP):
             real = xp.to_device(batches.next())  # (N, 16, 56, 1)
             D_loss, penalty = self.discriminator_step(real)
         return {"D": D_loss, "penalty": penalty, "G": self.generator_step(len(real))}
-
-    def generator_step(self, n):
-        loss = super().generator_step(n)
-        self.G_average.update()
-        return loss
-
-    def generate(self, z):
-        return self.G_average.net(z)
 
     def windows(self, z):
         """Return which notes the voices sing for z: bool (N, 16, 56), on the host."""

@@ -32,6 +32,7 @@ class Settings(training.Settings):
     batch_size: int = option(100, "real images in a training step", minimum=1)
     lr: float = option(0.1, "learning rate at first; a step divides it by 1.000004", minimum=1e-12)
     latent: int = option(100, "length of the latent vector z", minimum=1)
+    average: float = option(0.0, "decay of G's average; 0: none", minimum=0, maximum=0.99999)
 
 
 class AdversarialNets(gan.GAN):

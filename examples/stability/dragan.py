@@ -27,6 +27,7 @@ class Settings(training.Settings):
     spread: float = option(0.5, "size of delta, in standard deviations of pixels", minimum=0)
     latent: int = option(100, "length of the latent vector z", minimum=1)
     width: int = option(64, "channels of the stage next to the picture", minimum=1)
+    average: float = option(0.0, "decay of G's average; 0: none", minimum=0, maximum=0.99999)
 
 
 class DRAGAN(gan.GAN):

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 
 from scratchgan import data, losses, penalties, training, xp
 from scratchgan.examples import gan, wgan_gp
-from scratchgan.optim import EMA
 from scratchgan.training import option
 
 
@@ -35,10 +34,6 @@ class Settings(training.Settings):
 
 class R1GAN(gan.GAN):
     """The game of `gan.py` with the networks of `wgan_gp.py`, whose D has no batch norm."""
-
-    def __init__(self, settings, shape, rng):
-        super().__init__(settings, shape, rng)
-        self.G_average = EMA(self.G, settings.average)
 
     def networks(self, shape, rng):
         G = wgan_gp.generator(self.settings, shape, rng)
@@ -66,14 +61,6 @@ class R1GAN(gan.GAN):
             penalty = penalties.r1(self.D, real, weight=factor * self.settings.gamma)  # into D, too
         self.opt_D.step()
         return loss, penalty
-
-    def generator_step(self, n):
-        loss = super().generator_step(n)
-        self.G_average.update()
-        return loss
-
-    def generate(self, z):
-        return self.G_average.net(z)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,9 @@ from dataclasses import dataclass
 
 from scratchgan import data, losses, training, xp
 from scratchgan.examples import gan, wgan_gp
+from scratchgan.initializers import normal
 from scratchgan.layers import BatchNorm, Conv2d, Dense, Flatten, LeakyReLU, Sequential
+from scratchgan.optim import Adam
 from scratchgan.training import option
 
 LOSSES = {  # the losses of D and of G
@@ -37,24 +39,34 @@ EQUILIBRIA = {  # of both losses: no sample is more real than another
 
 @dataclass
 class Settings(training.Settings):
-    """The networks of DCGAN, with its optimizer."""
+    """The networks and the rates of `dcgan.py`, which are InfoGAN's: docs/recipes.md."""
 
-    steps: int = option(4000, "training steps: one is a step of D and a step of G", minimum=1)
+    steps: int = option(5000, "training steps: one is a step of D and a step of G", minimum=1)
+    batch_size: int = option(32, "real samples in a training step", minimum=2)
+    lr: float = option(2e-4, "learning rate of D", minimum=1e-12)
+    lr_G: float = option(1e-3, "learning rate of G", minimum=1e-12)
     loss: str = option("average", "what D and G play for", choices=tuple(LOSSES))
     latent: int = option(100, "length of the latent vector z", minimum=1)
-    width: int = option(64, "channels of the stage next to the picture", minimum=1)
+    width: int = option(16, "channels of the stage next to the picture", minimum=1)
+    average: float = option(0.998, "decay of G's average; 0: none", minimum=0, maximum=0.99999)
 
 
 class RaGAN(gan.GAN):
     """The game of `gan.py` with losses that compare; D's step is the same. D has batch norm."""
 
+    def __init__(self, settings, shape, rng):
+        super().__init__(settings, shape, rng)
+        self.opt_G = Adam(self.G.params(), settings.lr_G)
+
     def networks(self, shape, rng):
-        G = wgan_gp.generator(self.settings, shape, rng)
+        G = wgan_gp.generator(self.settings, shape, rng, initialize=normal, hidden=512)
         small, large = self.settings.width, 2 * self.settings.width
+        drawn = {"rng": rng, "initialize": normal}
         D = Sequential(
-            Conv2d(shape[-1], small, 4, stride=2, padding=1, rng=rng), LeakyReLU(0.2),
-            Conv2d(small, large, 4, stride=2, padding=1, rng=rng), BatchNorm(large), LeakyReLU(0.2),
-            Flatten(), Dense(7 * 7 * large, 1, rng=rng),
+            Conv2d(shape[-1], small, 4, stride=2, padding=1, **drawn), LeakyReLU(0.2),
+            Conv2d(small, large, 4, stride=2, padding=1, **drawn), BatchNorm(large), LeakyReLU(0.2),
+            Flatten(), Dense(7 * 7 * large, 256, **drawn), BatchNorm(256), LeakyReLU(0.2),
+            Dense(256, 1, **drawn),
         )  # fmt: skip
         return G, D
 
@@ -78,6 +90,7 @@ class RaGAN(gan.GAN):
         d_fake, _ = self.D.pull(D_tape, d_logits)  # through D, not into D
         self.G.accumulate(G_tape, d_fake)  # into G
         self.opt_G.step()
+        self.G_average.update()
         return loss
 
 

@@ -28,6 +28,7 @@ class Settings(training.Settings):
     steps: int = option(4000, "training steps: one is a step of D and a step of G", minimum=1)
     latent: int = option(100, "length of the latent vector z", minimum=1)
     width: int = option(64, "channels of the stage next to the picture", minimum=1)
+    average: float = option(0.0, "decay of G's average; 0: none", minimum=0, maximum=0.99999)
 
 
 class SNGAN(gan.GAN):

@@ -32,6 +32,7 @@ class Settings(training.Settings):
     clip: float = option(0.01, "largest weight of the critic", minimum=1e-12)
     latent: int = option(100, "length of the latent vector z", minimum=1)
     width: int = option(64, "channels of the stage next to the picture", minimum=1)
+    average: float = option(0.0, "decay of G's average; 0: none", minimum=0, maximum=0.99999)
 
 
 class WGAN(wgan_gp.WGANGP):

@@ -17,7 +17,6 @@ from scratchgan import losses, penalties, plots, training, xp
 from scratchgan.examples import gan2d, wgan_gp
 from scratchgan.layers import Dense, ReLU, Sequential
 from scratchgan.metrics.wasserstein import sliced
-from scratchgan.optim import EMA
 from scratchgan.penalties import clip
 from scratchgan.training import option
 
@@ -41,10 +40,6 @@ class Settings(training.Settings):
 
 class WGANGP2D(wgan_gp.WGANGP):
     """The game of `wgan_gp.py`; G: 2-512-512-512-2, D: 2-512-512-512-1."""
-
-    def __init__(self, settings, shape, rng):
-        super().__init__(settings, shape, rng)
-        self.G_average = EMA(self.G, settings.average)
 
     def networks(self, shape, rng):
         latent, width = self.settings.latent, self.settings.width
@@ -77,14 +72,6 @@ class WGANGP2D(wgan_gp.WGANGP):
         if self.settings.clip:
             clip(self.D, self.settings.clip)
         return loss, penalty
-
-    def generator_step(self, n):
-        loss = super().generator_step(n)
-        self.G_average.update()
-        return loss
-
-    def generate(self, z):
-        return self.G_average.net(z)
 
     def picture(self, z):
         real = self.mixture()

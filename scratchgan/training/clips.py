@@ -8,7 +8,11 @@ from PIL import Image
 
 from scratchgan import data, plots, xp
 from scratchgan.data import video
-from scratchgan.layers import BatchNorm, Dense, Flatten, GaussianNoise, LeakyReLU, ReLU, Reshape, Sequential
+from scratchgan.layers import BatchNorm, Conditional, Conv3d, Dense, FiLM, GaussianNoise, Pad
+from scratchgan.layers.activations import LeakyReLU, ReLU, Softmax
+from scratchgan.layers.compose import Add, Fork, Part, Sequential
+from scratchgan.layers.pairs import Bilinear, Mix
+from scratchgan.layers.shape import Columns, Flatten, Reshape
 from scratchgan.metrics import classifier
 from scratchgan.metrics import video as metrics
 from scratchgan.support.costs import afford
@@ -97,35 +101,91 @@ def load(settings, split):
 # ---- networks ----------------------------------------------------------------------------------------------
 
 BY_TWO = {"kernel": 4, "stride": 2, "padding": 1}
-EACH_FRAME = {"kernel": (1, 4, 4), "stride": (1, 2, 2), "padding": (0, 1, 1)}  # each by itself
+EACH_FRAME = {"kernel": (1, 4, 4), "stride": (1, 2, 2), "padding": (0, 1, 1)}  # by itself
+SHARP = 6.0  # of a picture that is moved: between pixels, the weights are e^(-SHARP d^2 / 2), d the distance
 
 
-def grown(Conv, features, width, start, channels, by_two, rng):
-    """Return a network from vectors to an eighth of the sides, `start`, and to twice the sides, three times.
+def grown(Conv, features, style, width, start, channels, rng):
+    """Return a network from pairs of vectors to `start`, an eighth of the sides, and to twice the sides, three times.
 
-    The vectors are (N, features), or with EACH_FRAME (N, T, features), one for each frame.
+    The first of a pair, (N, features), makes the map that is enlarged; the second, (N, style), scales and shifts all of
+    its channels at each size, for all places and times alike.
     """
     small, middle, large = width, 2 * width, 4 * width
-    places = math.prod(start[1:] if by_two is EACH_FRAME else start)  # that one vector is for
-    return Sequential(
-        Dense(features, places * large, rng=rng), Reshape(*start, large), BatchNorm(large), ReLU(),
-        Conv(large, middle, **by_two, rng=rng), BatchNorm(middle), ReLU(),
-        Conv(middle, small, **by_two, rng=rng), BatchNorm(small), ReLU(),
-        Conv(small, channels, **by_two, rng=rng),
+
+    def told(channels):
+        film = FiLM(style, channels, rng=rng)
+        for dense in (film.gain, film.shift):  # not zeros: a style says something from the start
+            dense.W.value[...] = xp.to_device(rng.normal(0, 0.5 / math.sqrt(style), dense.W.value.shape))
+        return BatchNorm(channels), film, ReLU()
+
+    return Conditional(
+        Dense(features, math.prod(start) * large, rng=rng), Reshape(*start, large), *told(large),
+        Conv(large, middle, **BY_TWO, rng=rng), *told(middle),
+        Conv(middle, small, **BY_TWO, rng=rng), *told(small),
+        Conv(small, channels, **BY_TWO, rng=rng),
     )  # fmt: skip
 
 
-def critic(Conv, shape, width, noise, rng):
-    """Return a network from clips, or from frames, to half the sides, three times, and to logits (N, 1).
+class MatrixProduct(Bilinear):
+    """y[n, t] = a[n, t] b[n, t]^T: matrices of each frame, (N, T, I, K) and (N, T, J, K) to (N, T, I, J)."""
 
-    In training it sees them through normal noise of this deviation, if any.
+    def output_shape(self, a_shape, b_shape):
+        if len(a_shape) != 4 or a_shape[:2] + a_shape[3:] != b_shape[:2] + b_shape[3:]:
+            raise ValueError(f"{self!r}: got {a_shape} and {b_shape}, wanted (N, T, I, K) and (N, T, J, K)")
+        return (*a_shape[:3], b_shape[2])
+
+    def apply(self, a, b):
+        return a @ b.swapaxes(2, 3)
+
+    def grad_a(self, dy, b, shape):
+        return dy @ b
+
+    def grad_b(self, a, dy, shape):
+        return dy.swapaxes(2, 3) @ a
+
+
+def shift(frames, side, rng):
+    """Return a network from p_t (N, T, 1) to the rows, or columns, that a frame takes: (N, T, side, side + 2).
+
+    At the start the weights [i, j] are a softmax over j, from -1 to side, of -SHARP (i - j - q)^2 / 2: a shift by
+    q = p side / 4 pixels. q^2 is the same for all j and makes no difference to it; what is left is linear in p.
+    """
+    apart = (np.arange(side)[:, None] - np.arange(-1, side + 1)).ravel()  # i - j
+    dense = Dense(1, apart.size, rng=rng)
+    dense.W.value[...] = xp.to_device(SHARP * side / 4 * apart)
+    dense.b.value[...] = xp.to_device(-SHARP / 2 * apart**2)
+    return Sequential(dense, Reshape(frames, side, side + 2), Softmax())
+
+
+def moved(shape, rng):
+    """Return a network from shifts p_t (N, T, 2) and two pictures f and b (N, H, W_, 2) to R(p_t) f C(p_t)^T + b.
+
+    In a frame of (N, T, H, W_, 1) f is moved, down and to the right, as DRAW writes (Gregor et al. 2015). Around f
+    there are zeros: what comes in from there is b.
+    """
+    T, H, W_, _ = shape
+    rows = Sequential(Part(0), Columns(0, 1), shift(T, H, rng), Reshape(T * H, H + 2))
+    columns = Sequential(Part(0), Columns(1, 2), shift(T, W_, rng))  # (N, T, W_, W_ + 2)
+    f = Sequential(Part(1), Columns(0, 1), Pad(((1, 1), (1, 1))), Reshape(H + 2, W_ + 2))
+    b = Sequential(Part(1), Columns(1, 2), Flatten())  # (N, H W_): one for all t
+    down = Sequential(Fork(rows, f), Mix(), Reshape(T, H, W_ + 2))
+    right = Sequential(Fork(down, columns), MatrixProduct(), Reshape(T, H * W_))
+    return Sequential(Fork(right, b), Add(), Reshape(*shape))
+
+
+def critic(shape, width, noise, rng):
+    """Return a network from clips (N, T, H, W_, C) to half the sides, three times, and to logits (N, 1).
+
+    Its first layer sees all T frames at once. In training it sees them through normal noise of this deviation, if any.
     """
     small, middle, large = width, 2 * width, 4 * width
-    places = math.prod(side // 8 for side in shape[:-1])
+    T, H, W_, C = shape
+    whole = EACH_FRAME | {"kernel": (T, 4, 4)}
     first = [GaussianNoise(noise, rng=rng)] if noise else []
     return Sequential(
-        *first, Conv(shape[-1], small, **BY_TWO, rng=rng), LeakyReLU(0.2),
-        Conv(small, middle, **BY_TWO, rng=rng), BatchNorm(middle), LeakyReLU(0.2),
-        Conv(middle, large, **BY_TWO, rng=rng), BatchNorm(large), LeakyReLU(0.2),
-        Flatten(), Dense(places * large, 1, rng=rng),
+        *first, Conv3d(C, small, **whole, rng=rng), LeakyReLU(0.2),
+        Conv3d(small, middle, **EACH_FRAME, rng=rng), BatchNorm(middle), LeakyReLU(0.2),
+        Conv3d(middle, large, **EACH_FRAME, rng=rng), BatchNorm(large), LeakyReLU(0.2),
+        Flatten(), Dense(H // 8 * (W_ // 8) * large, 1, rng=rng),
     )  # fmt: skip
