@@ -87,7 +87,8 @@ SECTIONS = (
         "is: 0.5 is chance, 1 a copy. The last row is what training images reach in the place of samples: a floor for "
         "the distance, a ceiling for precision and recall. There is no published value: the features are ours. A "
         "step is one of G, with five of the critic for WGAN and WGAN-GP. [stability.md](stability.md#results) shows "
-        "samples of the runs at the default budget; compare rows of one budget.",
+        "samples of the runs at the default budget; compare rows of one budget. DCGAN and RaGAN have other defaults "
+        "now, and come to 13.4 and 10.6 by another training of the classifier: [recipes.md](recipes.md).",
         {"FID-LeNet": 1, "precision-LeNet": 2, "recall-LeNet": 2, "nearer to training data-LeNet": 2},
         "FID-LeNet",
     ),
