@@ -1,15 +1,13 @@
 """Clips of digits that fly: VGAN (Vondrick et al. 2016) and MoCoGAN (Tulyakov et al. 2018).
 
     vgan      G(z) = m f + (1 - m) b, where f and the mask m move, and the background b does not
-    mocogan   frame t of G(z) is G_I(c, A s_t), s_t = GRU(e_t, s_t-1): a content c for all frames,
-              a new e_t for each; D_I sees frames of a clip one by one, D_V sees all of it
-    Not the papers': half of z, or of c, is one of K kinds. In vgan it scales the channels of a map
-    that the rest makes. G_I moves one picture of a clip: tanh(R f(c) C^T + b(c)), by tanh(A s_t).
+    mocogan   frame t is G_I(c, A s_t), s_t = GRU(e_t, s_t-1), a new e_t for each; D_I sees frames
+              one by one, D_V all. Not the paper's: G_I moves one picture, R f(c) C^T + b(c)
 
     each D ascends  E log D(x) + E log(1 - D(G(z)))
     G ascends  E log D_V(G(z)) + E log D_I(a frame of G(z)) - lambda E m      (vgan has no D_I)
 
-    python examples/media/video_gan.py --network mocogan     # then: sample runs/video_gan
+    python examples/media/video_gan.py --network mocogan --steps 6000      # without options: vgan
 """
 
 from dataclasses import dataclass
@@ -24,7 +22,7 @@ from scratchgan.layers.recurrent import GRU, Recurrent
 from scratchgan.layers.shape import Columns, Flatten, Reshape
 from scratchgan.optim import EMA, Adam
 from scratchgan.training import option
-from scratchgan.training.clips import Clips, critic, grown, moved
+from scratchgan.training.clips import BY_TWO, EACH_FRAME, Clips, at_once, critic, grown, moved, styled
 
 
 @dataclass
@@ -54,18 +52,21 @@ class VideoGAN(Clips):
         super().__init__(settings, shape, rng)
         mocogan = settings.network == "mocogan"
         self.G = (frame_by_frame if mocogan else two_streams)(settings, shape, rng)
-        seen = lambda frames: critic((frames, *shape[1:]), settings.width, settings.noise, rng)
-        self.D_V, self.D_I = seen(shape[0]), seen(1) if mocogan else None
+        kernels = (at_once(shape[0]), EACH_FRAME) if mocogan else (BY_TWO, BY_TWO)
+        self.D_V = critic(settings, shape, *kernels, rng)
+        frame = (1, *shape[1:]), EACH_FRAME, EACH_FRAME
+        self.D_I = critic(settings, *frame, rng) if mocogan else None
         adam = lambda net: Adam(net.params(), settings.lr, betas=(0.5, 0.999)) if net else None
         self.opt_G, self.opt_V, self.opt_I = adam(self.G), adam(self.D_V), adam(self.D_I)
         self.G_average = EMA(self.G, settings.average)
 
     def latent(self, n, rng):
         """Return [z], or [c, s_0, e_1, e_2, ...]: a walk of z changes both."""
-        settings, K = self.settings, self.settings.latent // 2
-        more = (self.shape[0] + 1) * settings.motion if settings.network == "mocogan" else 0
-        z = rng.standard_normal((n, settings.latent + more), dtype=np.float32)
-        z[:, :K] = K**0.5 * np.eye(K)[rng.integers(K, size=n)]  # as long as K normal numbers
+        C, K = self.settings.latent, self.settings.latent // 2
+        more = (self.shape[0] + 1) * self.settings.motion if self.D_I else 0
+        z = rng.standard_normal((n, C + more), dtype=np.float32)
+        if self.D_I:
+            z[:, :K] = K**0.5 * np.eye(K)[rng.integers(K, size=n)]  # as long as K normal numbers
         return z
 
     def step(self, batches):
@@ -115,11 +116,10 @@ class VideoGAN(Clips):
 
 def two_streams(settings, shape, rng):
     """z (N, latent) -> the clip m f + (1 - m) b and its mask m, each (N, T, H, W_, 1)."""
-    (T, H, W_, _), C, half = shape, settings.latent, settings.latent // 2
-    sizes, eighth = (C - half, half, 3 * settings.width // 2), (T // 8, H // 8, W_ // 8)
-    halves = Fork(Columns(half, C), Columns(0, half))  # where it flies, what it is
+    T, H, W_, _ = shape
+    sizes, eighth = (settings.latent, 3 * settings.width // 2), (T // 8, H // 8, W_ // 8)
     moving = grown(ConvTranspose3d, *sizes, eighth, 3, rng)
-    moving.inside()[-1][1].b.value[1:] = xp.asarray([1, -1])  # at the start, m is 0.88: f learns
+    moving.layers[-1].b.value[1:] = xp.asarray([1, -1])  # at the start, m is 0.88: f learns first
     still = grown(ConvTranspose2d, *sizes, eighth[1:], 1, rng)
     masks = Sequential(Columns(1, 3), Softmax())  # at each place m and 1 - m
     m, rest = Sequential(masks, Columns(0, 1)), Sequential(masks, Columns(1, 2), Reshape(T, H * W_))
@@ -127,7 +127,7 @@ def two_streams(settings, shape, rng):
     front = Sequential(Part(0), Fork(f, Sequential(m, Flatten())), Modulate(), Reshape(T, H * W_))
     behind = Sequential(Each(rest, b), Modulate())  # b is a style: one for all t
     clip = Sequential(Fork(front, behind), Add(), Reshape(*shape))
-    return Sequential(halves, Fork(moving, still), Fork(clip, Sequential(Part(0), m)))
+    return Sequential(Fork(moving, still), Fork(clip, Sequential(Part(0), m)))
 
 
 def frame_by_frame(settings, shape, rng):
@@ -137,12 +137,12 @@ def frame_by_frame(settings, shape, rng):
     s_0 = Sequential(Columns(C, C + M), Reshape(1, M), Pad(((0, T - 1),)))  # 0 after the first step
     gru = GRU(M, M, rng=rng)
     gru.gates.b.value[M:] = 3  # of u, which then is near 1: at the start, s_t changes slowly
-    heard = Concat(Columns(0, M), Columns(2 * M, 3 * M))  # of [e_t, s_0, s_t-1]
-    cell = Sequential(Fork(Sequential(heard, gru), Columns(M, 2 * M)), Add())
+    heard = Sequential(Concat(Columns(0, M), Columns(2 * M, 3 * M)), gru)  # of [e_t, s_0, s_t-1]
+    cell = Sequential(Fork(heard, Columns(M, 2 * M)), Add())
     p = Sequential(Fork(e, s_0), Join(), Recurrent(cell, M), Dense(M, 2, rng=rng), Tanh())
     c = Fork(Columns(0, C), Columns(0, C))  # it makes the map, and scales its channels
     sizes, eighth = (C, C, 3 * settings.width // 2), (H // 8, W_ // 8)
-    drawn = Sequential(c, grown(ConvTranspose2d, *sizes, eighth, 2, rng))  # f and b, (N, H, W_, 2)
+    drawn = Sequential(c, styled(ConvTranspose2d, *sizes, eighth, 2, rng))  # f and b, (N, H, W_, 2)
     return Sequential(Fork(p, drawn), moved(shape, rng), Tanh(), Fork(Sequential()))
 
 

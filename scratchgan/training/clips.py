@@ -105,8 +105,19 @@ EACH_FRAME = {"kernel": (1, 4, 4), "stride": (1, 2, 2), "padding": (0, 1, 1)}  #
 SHARP = 6.0  # of a picture that is moved: between pixels, the weights are e^(-SHARP d^2 / 2), d the distance
 
 
-def grown(Conv, features, style, width, start, channels, rng):
-    """Return a network from pairs of vectors to `start`, an eighth of the sides, and to twice the sides, three times.
+def grown(Conv, features, width, start, channels, rng):
+    """Return a network from vectors (N, features) to `start`, an eighth of the sides, and to twice, three times."""
+    small, middle, large = width, 2 * width, 4 * width
+    return Sequential(
+        Dense(features, math.prod(start) * large, rng=rng), Reshape(*start, large), BatchNorm(large), ReLU(),
+        Conv(large, middle, **BY_TWO, rng=rng), BatchNorm(middle), ReLU(),
+        Conv(middle, small, **BY_TWO, rng=rng), BatchNorm(small), ReLU(),
+        Conv(small, channels, **BY_TWO, rng=rng),
+    )  # fmt: skip
+
+
+def styled(Conv, features, style, width, start, channels, rng):
+    """Return a network like `grown` from pairs of vectors.
 
     The first of a pair, (N, features), makes the map that is enlarged; the second, (N, style), scales and shifts all of
     its channels at each size, for all places and times alike.
@@ -174,18 +185,24 @@ def moved(shape, rng):
     return Sequential(Fork(right, b), Add(), Reshape(*shape))
 
 
-def critic(shape, width, noise, rng):
+def critic(settings, shape, first, others, rng):
     """Return a network from clips (N, T, H, W_, C) to half the sides, three times, and to logits (N, 1).
 
-    Its first layer sees all T frames at once. In training it sees them through normal noise of this deviation, if any.
+    first, others: kernel, stride and padding of its convolutions: BY_TWO halves the frames, too; `at_once(T)` makes one
+    of all T, which EACH_FRAME then leaves. In training it sees clips through normal noise, if any.
     """
-    small, middle, large = width, 2 * width, 4 * width
+    small, middle, large = settings.width, 2 * settings.width, 4 * settings.width
     T, H, W_, C = shape
-    whole = EACH_FRAME | {"kernel": (T, 4, 4)}
-    first = [GaussianNoise(noise, rng=rng)] if noise else []
+    places = (T // 8 if others is BY_TWO else 1) * (H // 8) * (W_ // 8)
+    seen = [GaussianNoise(settings.noise, rng=rng)] if settings.noise else []
     return Sequential(
-        *first, Conv3d(C, small, **whole, rng=rng), LeakyReLU(0.2),
-        Conv3d(small, middle, **EACH_FRAME, rng=rng), BatchNorm(middle), LeakyReLU(0.2),
-        Conv3d(middle, large, **EACH_FRAME, rng=rng), BatchNorm(large), LeakyReLU(0.2),
-        Flatten(), Dense(H // 8 * (W_ // 8) * large, 1, rng=rng),
+        *seen, Conv3d(C, small, **first, rng=rng), LeakyReLU(0.2),
+        Conv3d(small, middle, **others, rng=rng), BatchNorm(middle), LeakyReLU(0.2),
+        Conv3d(middle, large, **others, rng=rng), BatchNorm(large), LeakyReLU(0.2),
+        Flatten(), Dense(places * large, 1, rng=rng),
     )  # fmt: skip
+
+
+def at_once(T):
+    """Return what a convolution of clips gets that sees all T frames at once, and makes one of them."""
+    return EACH_FRAME | {"kernel": (T, 4, 4)}
