@@ -76,11 +76,11 @@ def test_the_workshop_stays_small():
     from 12,050 by sound, film and motions, their data and what is measured of them; by two problems whose densities are
     known, and samplers that use D; by PyTorch's recurrent weights. It grew from 13,850 by several processes that train
     together (a group, shares of random numbers, a trial of a step, checksums, one voice, one end), by what codes of
-    pictures are good for, and by critics made into judges.
+    pictures are good for, by critics made into judges, and by pictures that are moved.
     """
     rooms = ("data", "metrics", "plots.py", "sounds.py", "control.py", "policy.py", "training", "tools", "support")
     rooms += ("parallel.py",)
-    assert lines(of_room(*rooms, "latent.py", "samplers.py")) <= 14_400
+    assert lines(of_room(*rooms, "latent.py", "samplers.py")) <= 14_410
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)

@@ -11,7 +11,7 @@ import rows_recurrent
 from test_clip_norm import optimizer_of
 from test_recurrent import a_gru_longhand, an_lstm_longhand, from_the_end, law_of_any_state
 
-from scratchgan import fast, optim
+from scratchgan import fast, optim, parallel
 from scratchgan.layers import GRUGates, LSTMGates, Recurrent, sums
 from scratchgan.layers import recurrent as module
 from scratchgan.layers.base import LinearMap
@@ -29,7 +29,7 @@ def plant(monkeypatch, owner, method, right, wrong):
     source = textwrap.dedent(inspect.getsource(getattr(owner, method)))
     assert source.count(right) == 1, (method, right)
     made = {}
-    exec(source.replace(right, wrong), vars(module) | {"sums": sums, "math": math}, made)
+    exec(source.replace(right, wrong), vars(module) | {"sums": sums, "math": math, "parallel": parallel}, made)
     monkeypatch.setattr(owner, method, made[method])
 
 

@@ -7,7 +7,7 @@
     each D ascends  E log D(x) + E log(1 - D(G(z)))
     G ascends  E log D_V(G(z)) + E log D_I(a frame of G(z)) - lambda E m      (vgan has no D_I)
 
-    python examples/media/video_gan.py --network mocogan --steps 6000      # without options: vgan
+    python examples/media/video_gan.py --network mocogan --steps 5500      # without options: vgan
 """
 
 from dataclasses import dataclass
