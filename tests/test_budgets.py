@@ -80,7 +80,7 @@ def test_the_workshop_stays_small():
     """
     rooms = ("data", "metrics", "plots.py", "sounds.py", "control.py", "policy.py", "training", "tools", "support")
     rooms += ("parallel.py",)
-    assert lines(of_room(*rooms, "latent.py", "samplers.py")) <= 14_410
+    assert lines(of_room(*rooms, "latent.py", "samplers.py")) <= 14_420
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)

@@ -25,6 +25,7 @@ SIZE_AT = {  # where a generator's method has the size among its arguments; `cho
 }  # fmt: skip
 MIXING = (losses.against_average, losses.feature_matching, penalties.perturb)  # take means over a batch
 CAUSES = "a mean over samples, a draw that is not one for each, or something kept from its own samples can be why"
+TRIALS = 3  # since where a sum is 0 but for rounding, a ReLU of one may be on, and of the other off
 TRIED = 12  # samples per process in a trial: a multiple of the groups that people take
 ROUNDING = 1e-4  # of a gradient in float32: sums in another order stay far below it, other means do not
 
@@ -113,7 +114,8 @@ def demand_as_one(model, batches):
     """Raise UserError unless these processes take the step that one alone takes with the whole batch, to rounding.
 
     Both are tried, with a few samples, and compared: each gradient that comes to an optimizer, which moves nothing, and
-    all else that a step changes. Then model and batches are as before.
+    all else that a step changes. Where they differ, others are tried, and one more difference is refused. Then model
+    and batches are as before.
     """
     group = parallel.group()
     if group.size == 1:
@@ -121,6 +123,19 @@ def demand_as_one(model, batches):
     for path, layer in walk.find(vars(model), Layer):
         if layer.mixes_samples and not isinstance(layer, BatchNorm | Pack):
             refuse(f"{path}, {layer!r}, compares the samples of a batch", group)
+    before, found = (model.state(), batches.state()), []
+    while not found or (any(found) and len(found) < TRIALS):
+        found.append(max(group.gather(difference(model, batches))))
+        batches.next(), model.rng.random()  # other samples, and other noise
+    model.load_state(before[0])
+    batches.load_state(before[1])
+    if sum(map(bool, found)) > 1:
+        refuse(found[0], group)
+
+
+def difference(model, batches):
+    """Return what differs in a trial between these processes and one with the whole batch, "" if nothing does."""
+    group = parallel.group()
     before, n = (model.state(), batches.state()), min(batches.batch_size // group.size, TRIED) * group.size
     with parallel.alone(), called() as codes:
         whole, _ = trial(model, batches, n, before)
@@ -128,11 +143,11 @@ def demand_as_one(model, batches):
         if function.__code__ in codes:
             refuse(f"{function.__module__}.{function.__name__} takes a mean over a batch", group)
     parts, own = trial(model, batches, n, before)
-    for name, array in whole.items():
-        if name not in parts or not near(array, parts[name]):
-            refuse(f"{name} is not what one process has for the whole batch: {CAUSES}", group)
     if len(set(group.gather(own))) == 1:
-        refuse("a step takes the same samples in each", group)
+        return "a step takes the same samples in each"
+    differ = (name for name, array in whole.items() if name not in parts or not near(array, parts[name]))
+    name = next(differ, "")
+    return name and f"{name} is not what one process has for the whole batch: {CAUSES}"
 
 
 def refuse(reason, group):
