@@ -46,7 +46,7 @@ class Settings(training.Settings):
     checkpoint_every: int = option(2000, "steps from one checkpoint to the next", minimum=1)
     loss: str = option("nonsaturating", "what D and G play for", choices=tuple(LOSSES))
     latent: int = option(100, "length of the latent vector z", minimum=1)
-    average: float = option(0.999, "decay of G's average; 0: none", minimum=0, maximum=0.99999)
+    average: float = option(0.0, "decay of G's average; 0: none", minimum=0, maximum=0.99999)
 
 
 class GAN(training.Model):

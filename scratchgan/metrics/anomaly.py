@@ -4,6 +4,7 @@ import numpy as np
 
 from scratchgan import plots
 from scratchgan.metrics import neighbours
+from scratchgan.metrics.codes import PCA
 from scratchgan.metrics.pixels import demand_pairs
 from scratchgan.metrics.points import on_device
 from scratchgan.metrics.roc import roc_auc
@@ -43,13 +44,10 @@ def averaged(maps):
 def principal(known, x, components):
     """Return images x as principal components of known ones give them back: m + V V^T (x - m), uint8 (n, H, W, C).
 
-    V: the first eigenvectors of the covariance of known (N, H, W, C), m its mean: the best linear autoencoder.
+    known: (N, H, W, C), of which `PCA` takes m and V.
     """
-    rows, test = flat(known), flat(x)
-    mean = rows.mean(axis=0)
-    _, V = np.linalg.eigh((rows - mean).T @ (rows - mean))  # eigenvalues ascend
-    V = V[:, max(V.shape[1] - components, 0) :]
-    y = mean + (test - mean) @ V @ V.T
+    pca = PCA(flat(known), components)
+    y = pca.decode(pca.encode(flat(x)))
     return np.rint(np.clip(y, 0, 255)).astype(np.uint8).reshape(x.shape)
 
 
