@@ -118,7 +118,7 @@ def true_cause(case, cause, wrong):
     return by_words or (cause.kind in case.kinds and is_about(cause, case.names, wrong))
 
 
-EDIT = re.compile(r"is right once line (\d+) of (\w+) (?:is without `(.*)`|has `(.*)` for `(.*)`)$")
+EDIT = re.compile(r"(?:is|are) right once line (\d+) of (\w+) (?:is without `(.*)`|has `(.*)` for `(.*)`)$")
 
 
 def is_at(cause, case):

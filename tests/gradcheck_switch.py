@@ -145,7 +145,7 @@ def without_switch(function, constants, rights=None):
     tree = next(definition(node) for node in source_of(function) if defines(node, constants))
     defaults = dict(zip([a.arg for a in tree.args.args][::-1], (function.__defaults__ or ())[::-1], strict=False))
     defaults |= function.__kwdefaults__ or {}
-    plain = {n: v for n, v in defaults.items() if isinstance(v, str | int | float | bool | None)}
+    plain = {n: v for n, v in defaults.items() if isinstance(v, str | int | float | bool | tuple | None)}
     versions = [ast.unparse(folded(tree, plain | given)) for given in (constants, rights or {})]
     lines = planted_lines(*versions) if rights is not None else None
     name = f"<{function.__name__} with {', '.join(f'{k}={v!r}' for k, v in constants.items())}>"

@@ -54,11 +54,12 @@ def test_the_gradient_checker_stays_small():
     """It is a product of its own, and so are its vectors: nothing in the book or the workshop imports it.
 
     The search for causes grew by a bug's structure that nobody planned for, the rest by the styles of other people's
-    code, by edges and offsets, and by a process of its own for code from a file. 4,300 were enough before.
+    code, by edges and offsets, and by a process of its own for code from a file. 4,300 were enough before. 80 lines are
+    the copy of the process in which changed code does no harm, and the causes of numbers that were stored.
     """
     checker = of_room("gradcheck", "vectors")
     causes = [path for path in checker if path.parent.name == "causes"]
-    assert lines(causes) <= 1510
+    assert lines(causes) <= 1600
     assert lines(of_room("gradcheck")) - lines(causes) <= 2295
     assert lines(of_room("vectors")) <= 1460  # PReLU's slopes: the first pointwise layer with a parameter
     for path in set(PACKAGE) - set(checker) - set(of_room("__main__.py")):

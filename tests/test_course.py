@@ -58,7 +58,7 @@ EXERCISES = {
         Exercise("= 2, 3, 7, 2, 4", "= 2, 3, 8, 2, 4", ("dy has shape (1, 8, 8, 2), wanted (1, 7, 7, 2)",)),
     ),
     "06_batch_norm": (
-        Exercise("g = gamma * dy  #", "g = dy  #", ("x lacks its factor gamma",)),
+        Exercise("g = gamma * dy  #", "g = dy  #", ("x is right once line 66 of backward has",)),
         Exercise("x.var(0)", "x.var(0, ddof=1)", ("lacks the variance path, or has it wrong",)),
     ),
     "07_dcgan": (

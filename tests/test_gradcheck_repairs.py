@@ -1,5 +1,9 @@
 """A cause that is a line of your code: found in functions, methods and layers, and at no cost to them."""
 
+import contextlib
+import multiprocessing
+import os
+import time
 import types
 
 import gradcheck_plant
@@ -8,7 +12,7 @@ import pytest
 from gradcheck_switch import planted_lines, without_switch
 
 from scratchgan.gradcheck import check, check_second
-from scratchgan.gradcheck.causes import search
+from scratchgan.gradcheck.causes import apart, search
 from scratchgan.gradcheck.causes.code import functions_of
 from scratchgan.layers import Dense
 
@@ -42,7 +46,7 @@ def test_one_line_for_all_arguments():
     (cause,) = [cause for cause in report.causes if cause.kind == "edit"]
     line = slope_without_square.__code__.co_firstlineno + 1
     assert cause.exact and cause.text == (
-        f"x, W, b is right once line {line} of slope_without_square has"
+        f"x, W, b are right once line {line} of slope_without_square has"
         " `np.tanh(x @ W + b) ** 2` for `np.tanh(x @ W + b)`"
     )
 
@@ -173,7 +177,7 @@ def test_what_is_chance_at_these_arguments_is_no_cause():
 
 
 def test_a_changed_program_cannot_spoil_what_outlives_it():
-    """Every change that writes to an array from outside is refused by the array."""
+    """Changed code runs in a copy of the process."""
     kept = CONSTANT.copy()
 
     def backward(dy, x):
@@ -185,6 +189,45 @@ def test_a_changed_program_cannot_spoil_what_outlives_it():
 
     check(lambda x: x * (CONSTANT + 1), backward, (X[:, :3],))
     assert np.array_equal(CONSTANT, kept)
+
+
+def dies(say):
+    say("said before")
+    os.abort()
+
+
+def hangs(say):
+    say("said before")
+    time.sleep(60)
+
+
+def takes_all_memory(say):
+    with contextlib.suppress(MemoryError):
+        say(len(bytes(2 * apart.ROOM)))
+    say("said before")
+
+
+def raises(say):
+    say("said before")
+    print("printed in the copy")
+    raise ValueError
+
+
+@pytest.mark.parametrize("work", (dies, hangs, takes_all_memory, raises))
+def test_a_copy_of_the_process_may_do_anything(work, capfd):
+    start = time.monotonic()
+    assert apart.apart(work, start + 2) == ["said before"]
+    assert time.monotonic() - start < 10 and capfd.readouterr() == ("", "")
+
+
+def test_a_system_that_cannot_copy_a_process_has_the_other_causes(monkeypatch):
+    monkeypatch.setattr(multiprocessing, "get_context", lambda method: 1 / 0 if method != "fork" else no_such(method))
+    (cause, *_) = check(lambda x: 1 * x, lambda dy, x: -dy, (X,)).causes
+    assert cause.kind == "sign" and cause.exact
+
+
+def no_such(method):
+    raise ValueError(f"cannot find context for {method!r}")
 
 
 def test_a_function_that_could_do_harm_is_left_alone(tmp_path):

@@ -22,8 +22,8 @@ It prints:
     complex step: h = 1e-100: error below 1e-14: True
     check of backward: {'x': 'AGREE', 'W': 'AGREE'}
     check of hasty: {'x': 'WRONG', 'W': 'WRONG'}
-        x, W is right once line 49 of hasty has `(dy - dy.mean(0)) * (1 - np.tanh(x @ W) ** 2)` for `dy -
-        dy.mean(0)`
+        x, W are right once line 49 of hasty has `(dy - dy.mean(0)) * (1 - np.tanh(x @ W) ** 2)` for
+        `dy - dy.mean(0)`
 """
 
 import textwrap
@@ -73,7 +73,7 @@ for f in (backward, hasty):
     report = check(forward, f, (x, W), names=("x", "W"))
     print(f"check of {f.__name__}: {report.verdict}")
     if report.causes:  # the likeliest first
-        print(textwrap.indent(textwrap.fill(report.causes[0].text, 100), "    "))
+        print(textwrap.indent(textwrap.fill(report.causes[0].text, 92), "    "))
 
 # Exercises. The answers are in ANSWERS.md.
 # 1. Line 45: return `x.T @ da / len(x)`, a mean in place of a sum. What does check say of W?

@@ -9,7 +9,7 @@ variance. With g = gamma dy, the slope at xhat, and <.> the mean over the batch:
     dx = r (g  -  <g>  -  xhat <g xhat>)
           own    mean     variance
 
-A network that has lost a path still trains. `check`, which knows no formula of this, prints:
+A network that has lost a path still trains. `check` knows no formula of this. It prints:
 
     right: {'x': 'AGREE', 'gamma': 'AGREE', 'beta': 'AGREE'}
     constants: {'x': 'WRONG', 'gamma': 'AGREE', 'beta': 'AGREE'}

@@ -75,15 +75,6 @@ class Function:
         values = [node.value for node in ast.walk(self.tree) if isinstance(node, ast.Constant)]
         return [repr(value) for value in values if isinstance(value, int | float) and value not in (0, 1, 2)]
 
-    def arrays(self):
-        """Return the arrays that a changed function could write to, and that outlive a call."""
-        names, found = {*self.original.co_names}, []
-        for function in self.functions:
-            cells = function.__closure__ or ()
-            found += [value for name, value in function.__globals__.items() if name in names]
-            found += [cell.cell_contents for cell in cells if cell != types.CellType()]
-        return [a for a in found if isinstance(a, numpy.ndarray) and a.flags.writeable]
-
 
 def functions_of(call):
     """Return the Functions whose source is known, of those written in Python that a call runs."""

@@ -113,6 +113,12 @@ class Evidence:
         where = self.checked & where
         return self.judge(guess, self.yours, self.residual, self.tolerance(guess[where]), where)
 
+    def explains_sample(self, dy, args):
+        """Return the same of the right gradient for another dy, or at other arguments, at the sampled entries."""
+        guess = numpy.array([self.derivative(args, flat) @ dy.reshape(-1) for flat in self.sample()])
+        yours, residual, tolerance = map(self.sampled, (self.yours, self.residual, self.tolerance(guess)))
+        return self.judge(guess, yours, residual, tolerance, numpy.ones(len(guess), bool))
+
     def judge(self, guess, yours, residual, tolerance, where):
         gain, distance = numpy.max(numpy.abs(residual[where]), initial=0), numpy.abs(guess - yours)[where]
         if not gain > 0 or not numpy.all(distance <= NEAR * gain):  # a NaN is no explanation either

@@ -15,7 +15,9 @@ def rules_for(e):
     """Return the rules that may apply to an argument."""
     if e.projected:  # on random directions
         return infinite, zero, scaled
-    return (infinite, zero, scaled, exchanged, linear, rounded, unmasked) if e.same_shape else (exchanged, shaped)
+    if not e.same_shape:
+        return exchanged, shaped
+    return infinite, zero, scaled, exchanged, rearranged, linear, elsewhere, rounded, unmasked
 
 
 def infinite(e):
@@ -96,6 +98,20 @@ def exchanged(e):
             yield "exchanged", f"has the gradient of {name} added to it", alone
 
 
+def rearranged(e):
+    """The right numbers, in other places: axes exchanged, or run through backwards."""
+    axes = range(e.right.ndim)
+    for order in itertools.permutations(axes) if e.right.ndim <= AXES else ():
+        turned = e.right.transpose(order)
+        if turned.shape == e.right.shape and order != tuple(axes) and (exact := e.explains(turned)) is not None:
+            yield "transposed", f"is the right one with its axes in the order {order}", exact
+            return
+    for chosen in subsets(axes):
+        if (exact := e.explains(numpy.flip(e.right, chosen))) is not None:
+            yield "flipped", f"is the right one flipped along axis {listed(chosen)}", exact
+            return
+
+
 def shaped(e):
     """The shape is wrong: a sum over a broadcast axis is missing, or there is one too many, or axes are exchanged."""
     right, yours = e.right, e.yours
@@ -167,6 +183,21 @@ def linear(e):
             yield kind, "is quadratic in dy: multiplied by it twice, or dy stands where an argument should", False
         else:
             yield "nonlinear", "is not linear in dy: clipped, normalised, or masked by dy's sign", False
+
+
+def elsewhere(e):
+    """The right gradient for a dy of ones, or at a flipped argument; asked where backward takes no other dy."""
+    if not e.context.upstream or e.by_output():
+        return
+    if (exact := e.explains_sample(numpy.ones_like(e.dy), e.args)) is not None:
+        yield "upstream-ignored", "is right for a dy of ones: dy is ignored", exact
+        return
+    for (i, a), count in itertools.product(enumerate(e.args), (2, 1)):
+        for axes in itertools.combinations(range(a.ndim), count):
+            exact = e.explains_sample(e.dy, [*e.args[:i], numpy.flip(a, axes), *e.args[i + 1 :]])
+            if exact is not None:
+                yield "flipped", f"is right for {e.context.names[i]} flipped along axis {listed(axes)}", exact
+                return
 
 
 def unmasked(e):

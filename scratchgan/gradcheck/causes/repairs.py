@@ -14,9 +14,10 @@ import warnings
 import numpy
 
 from scratchgan.gradcheck.causes import edits
+from scratchgan.gradcheck.causes.apart import apart
 from scratchgan.gradcheck.causes.code import functions_of, places
 from scratchgan.gradcheck.causes.constants import ALIKE, POOL, SHOWN, SUPPORT
-from scratchgan.gradcheck.causes.evidence import largest
+from scratchgan.gradcheck.causes.evidence import Clock, largest
 from scratchgan.gradcheck.plain import AGREE
 
 HOOK = "__changed__"
@@ -68,7 +69,7 @@ class Repairs:
     def __init__(self, context, evidence, clock):
         self.context, self.evidence, self.clock = context, evidence, clock
         self.known, self.right = {}, {n: c for n, c in context.comparisons.items() if c.verdict == AGREE}
-        self.tried, self.left, self.found, self.hook = 0, set(evidence), [], Hook()
+        self.tried, self.left, self.hook = 0, set(evidence), Hook()
 
     def gradients(self, look=None):
         """Return {name: gradient} of backward, at the arguments or at another look."""
@@ -77,34 +78,27 @@ class Repairs:
         found = context.backward(dy, *[numpy.array(a) for a in context.args])
         return dict(zip(context.names, found, strict=False))
 
-    def search(self):
-        """Fill `found` with (names, text) of edits, each confirmed, until every wrong argument has one."""
+    def search(self, say):
+        """Say (names, text) of edits, each confirmed, until every wrong argument has one."""
         functions, self.before = functions_of(self.gradients), self.gradients()
         forward = functions_of(lambda: self.context.forward(*self.context.args))
         functions.sort(key=lambda f: f.original in [g.original for g in forward])  # what forward runs is likely right
-        frozen = [array for function in functions for array in function.arrays()]
         with warnings.catch_warnings(), numpy.errstate(all="ignore"):
             warnings.simplefilter("ignore")
-            try:
-                for array in frozen:
-                    array.setflags(write=False)
-                self.sites = [site for function in functions for site in self.sites_of(function)]
-                for site, change in self.changes(functions, forward):
-                    if self.clock.over() or not self.left:
-                        return
-                    self.attempt(site, change)
-            finally:
-                for array in frozen:
-                    array.setflags(write=True)
+            self.sites = [site for function in functions for site in self.sites_of(function)]
+            for site, change in self.changes(functions, forward):
+                if self.clock.over() or not self.left:
+                    return
+                self.attempt(site, change, say)
 
-    def attempt(self, site, change):
-        """Try one change; note it where it makes a gradient right."""
+    def attempt(self, site, change, say):
+        """Try one change; say it where it makes a gradient right."""
         self.tried += 1
         fixed = set()
         with contextlib.suppress(Exception), site.changed(change):  # a changed program may do anything
             fixed = self.fixed()
         if fixed:
-            self.found.append((fixed, site.described(change)))
+            say((fixed, site.described(change)))
             self.left -= fixed
 
     def fixed(self):
@@ -263,8 +257,8 @@ class Site:
         with place.replaced(edits.filled(change, place.node) if isinstance(change, str) else change):
             after = ast.unparse(place.get() if shown is place.node else shown)
         if after == "pass":
-            return f"is right once {line} is without {quoted(before)}"
-        return f"is right once {line} has {quoted(after)} for {quoted(before)}"
+            return f"right once {line} is without {quoted(before)}"
+        return f"right once {line} has {quoted(after)} for {quoted(before)}"
 
 
 def same(a, b, error=ALIKE):
@@ -302,9 +296,13 @@ def around(place):
     return node
 
 
-def edits_of(context, evidence, clock):
-    """Return [(names of arguments, text)], each an edit of the code that makes their gradients right."""
-    search = Repairs(context, evidence, clock)
-    with contextlib.suppress(Exception):  # the code under test may do anything
-        search.search()
-    return [([name for name in evidence if name in names], text) for names, text in search.found]
+def edits_of(context, evidence, seconds, clock):
+    """Return [(names of arguments, text)], each an edit of the code that makes their gradients right.
+
+    Changed code may do anything, and the changed indices of a C function write anywhere: it runs apart.
+    """
+    work = lambda say: Repairs(context, evidence, Clock(seconds, clock)).search(say)
+    found = []
+    with contextlib.suppress(ValueError, OSError):  # this system makes no copies of a process, or has no room for one
+        found = apart(work, Clock(seconds, clock).wall)
+    return [([name for name in evidence if name in names], text) for names, text in found]

@@ -22,7 +22,7 @@ def diagnose(context):
         with contextlib.suppress(Exception):  # the code under test, and its arrays, may be anything
             evidence[name] = Evidence(context, name, clock)
     plain = {name: findings(e, gradient.rules_for(e)) for name, e in evidence.items()}
-    edits = repairs.edits_of(context, evidence, Clock(EDITS * SECONDS, clock))
+    edits = repairs.edits_of(context, evidence, EDITS * SECONDS, clock)
     mended = {name for names, _ in edits for name in names}
     for name, e in evidence.items():
         if name not in mended and not any(exact for _, _, exact in plain[name]) and not e.projected:
@@ -31,7 +31,8 @@ def diagnose(context):
     plain |= {name: [("location", "is wrong", False)] for name in wrong if name not in evidence}
     said = ranked(plain)
     exact = [cause for cause in said if cause.exact]
-    found = [Cause(f"{', '.join(names)} {text}", True, "edit") for names, text in edits]
+    verbs = {True: "is", False: "are"}
+    found = [Cause(f"{', '.join(names)} {verbs[len(names) == 1]} {text}", True, "edit") for names, text in edits]
     return [*exact, *found, *[cause for cause in said if not cause.exact]][:CAUSES]
 
 
