@@ -36,6 +36,8 @@ def apart(work, until):
 
 def alone(work, pipe):
     """Do the work, in the copy: what it prints, and the reports of its crash, are nobody's."""
+    from threadpoolctl import threadpool_limits  # here, since importing it takes long
+
     faulthandler.disable()
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):  # of C code; Python's may be others
@@ -43,6 +45,7 @@ def alone(work, pipe):
     sys.stdout = sys.stderr = open(nowhere, "w", closefd=False)
     with contextlib.suppress(ImportError, OSError, ValueError):
         limit_memory()
+    threadpool_limits(1)  # threads of BLAS and OpenMP, and so PyTorch's, are not in the copy: it would wait for them
     work(pipe.send)
 
 

@@ -303,6 +303,6 @@ def edits_of(context, evidence, seconds, clock):
     """
     work = lambda say: Repairs(context, evidence, Clock(seconds, clock)).search(say)
     found = []
-    with contextlib.suppress(ValueError, OSError):  # this system makes no copies of a process, or has no room for one
+    with contextlib.suppress(Exception):  # this system, or this process, makes no copies of itself
         found = apart(work, Clock(seconds, clock).wall)
     return [([name for name in evidence if name in names], text) for names, text in found]
