@@ -17,11 +17,11 @@ import time
 
 import mlp
 import numpy as np
+import wgan_gp
 from dcgan import ours
 
 from scratchgan import parallel
 from scratchgan.data import to_bytes
-from scratchgan.examples import wgan_gp
 from scratchgan.fast import memory, threads
 
 BATCH = 64
@@ -46,7 +46,7 @@ def perceptrons(name):
 def critic(share):
     """Return the iteration of WGAN-GP: five steps of the critic, one of G."""
     n = BATCH // share
-    model = wgan_gp.WGANGP(wgan_gp.Settings(batch_size=n), (28, 28, 1), np.random.default_rng(0))
+    model = wgan_gp.make(n)
     images = to_bytes(np.random.default_rng(1).uniform(-1, 1, (n, 28, 28, 1)))
     batches = type("Same", (), {"next": lambda self: images})()
     return lambda: model.step(batches)

@@ -23,12 +23,11 @@ import trainings
 
 SECTION = "recipes"
 PILOT = 10, 40  # steps: the longer run less the shorter one is without the start
-PAIR = ("", "--width 24", "--lr 1e-3", "--width 24 --lr 1e-3 --average 0.998")  # of those that share both networks
 RECIPES = {
-    "r1gan": (*PAIR, "--width 24 --lr 1e-3 --gamma 1 --penalty-every 4"),
-    "wgan_gp": (*PAIR, "--width 24 --lr 1e-3 --critic-steps 2"),
-    "dragan": (*PAIR, "--width 24 --lr 1e-3 --penalty 1"),
-    "sngan": (*PAIR, "--width 24 --lr 5e-4"),
+    "r1gan": ("", "--lr 2e-4", "--width 64", "--average 0", "--gamma 10", "--penalty-every 1"),
+    "wgan_gp": ("", "--lr 1e-4", "--width 64", "--average 0", "--critic-steps 5"),
+    "dragan": ("", "--lr 2e-4", "--width 64", "--average 0", "--penalty 1"),
+    "sngan": ("", "--width 24", "--lr 1e-3", "--width 24 --lr 1e-3 --average 0.998", "--width 24 --lr 5e-4"),
     "ragan": ("", "--width 64", "--lr-G 2e-4", "--average 0"),
     "dcgan": ("", "--hidden 0", "--width 64", "--lr-G 2e-4", "--average 0", "--upsample nearest"),
     "gan": ("", "--lr 1e-3", "--average 0"),

@@ -122,7 +122,7 @@ def precision(run, report, ask):
 ROWS = {
     "cgan --data mnist": ("labels", class_accuracy),
     "acgan --data mnist": ("labels", class_accuracy),
-    "acgan --data mnist --no-fake-class": ("labels", class_accuracy),
+    "acgan --data mnist --fake-class": ("labels", class_accuracy),
     "projection --data mnist": ("labels", class_accuracy),
     "infogan": ("codes", codes),
     "infogan --data mnist": ("codes", codes),

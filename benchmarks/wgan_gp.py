@@ -4,9 +4,9 @@
     python benchmarks/wgan_gp.py --turns 30 --threads 1
     python benchmarks/wgan_gp.py --device gpu [--tf32]      # with PyTorch as a CUDA graph, too
 
-The networks of examples/wgan_gp.py: pictures of 28 x 28, 64 and 128 channels, no batch norm in the critic, batch 64,
-float32. A critic's step draws fakes and takes the gradient of the scores and of the penalty, and a step of Adam; a
-training step is five of these and a step of G.
+The game of examples/wgan_gp.py with wider networks, and no hidden layers: pictures of 28 x 28, 64 and 128 channels, no
+batch norm in the critic, batch 64, float32. A critic's step draws fakes and takes the gradient of the scores and of the
+penalty, and a step of Adam; a training step is five of these and a step of G.
 """
 
 import device
@@ -17,6 +17,7 @@ from scratchgan import xp
 from scratchgan.data import to_bytes
 from scratchgan.examples import wgan_gp
 from scratchgan.fast import memory, threads
+from scratchgan.layers import Conv2d, Dense, Flatten, LeakyReLU, Sequential
 
 BATCH = 64
 IMAGES = to_bytes(np.random.default_rng(1).uniform(-1, 1, (BATCH, 28, 28, 1)))
@@ -32,10 +33,27 @@ class RealBatch:
         return self.images
 
 
+class Wide(wgan_gp.WGANGP):
+    """The game of the example; D halves the side twice, and nothing else, as G doubles it."""
+
+    def networks(self, shape, rng):
+        by_two = {"kernel": 4, "stride": 2, "padding": 1, "rng": rng}
+        D = Sequential(
+            Conv2d(1, 64, **by_two), LeakyReLU(0.2), Conv2d(64, 128, **by_two), LeakyReLU(0.2),
+            Flatten(), Dense(7 * 7 * 128, 1, rng=rng),
+        )  # fmt: skip
+        return wgan_gp.generator(self.settings, shape, rng), D
+
+
+def make(n, **options):
+    """Return a model whose training step is five steps of the critic, and one of G, with n pictures."""
+    settings = wgan_gp.Settings(batch_size=n, width=64, critic_steps=5, average=0.0, **options)
+    return Wide(settings, (28, 28, 1), np.random.default_rng(0))
+
+
 def ours(device_noise):
     """Return (critic's step, training step) of this library."""
-    settings = wgan_gp.Settings(batch_size=BATCH, device_noise=device_noise)
-    model = wgan_gp.WGANGP(settings, (28, 28, 1), np.random.default_rng(0))
+    model = make(BATCH, device_noise=device_noise)
     real = xp.to_device((IMAGES / 127.5 - 1).astype(np.float32))
     batches = RealBatch()
     return lambda: model.discriminator_step(real), lambda: model.step(batches)

@@ -14,7 +14,7 @@ gradient is a derivative of a derivative, exact and by hand: docs/second-order.m
 from dataclasses import dataclass
 
 from scratchgan import data, losses, penalties, training, xp
-from scratchgan.initializers import he
+from scratchgan.initializers import he, normal
 from scratchgan.layers import (
     BatchNorm,
     Conv2d,
@@ -33,20 +33,21 @@ from scratchgan.training import option
 
 @dataclass
 class Settings(training.Settings):
-    """The paper's defaults (algorithm 1), but for Adam's beta1: 0.5, as in the authors' code."""
+    """lambda is the paper's, the betas are the authors' code's; the rest: docs/recipes.md."""
 
-    steps: int = option(2000, "training steps: one is critic-steps of D and one of G", minimum=1)
-    lr: float = option(1e-4, "learning rate", minimum=1e-12)
-    critic_steps: int = option(5, "steps of the critic for a step of G", minimum=1)
+    steps: int = option(5000, "training steps: one is critic-steps of D and one of G", minimum=1)
+    batch_size: int = option(32, "real samples in a training step", minimum=2)
+    lr: float = option(1e-3, "learning rate", minimum=1e-12)
+    critic_steps: int = option(2, "steps of the critic for a step of G", minimum=1)
     penalty: float = option(10.0, "weight of the gradient penalty, the paper's lambda", minimum=0)
     one_sided: bool = option(False, "penalise only slopes above 1 (Petzka et al. 2018)")
     latent: int = option(100, "length of the latent vector z", minimum=1)
-    width: int = option(64, "channels of the stage next to the picture", minimum=1)
-    average: float = option(0.0, "decay of G's average; 0: none", minimum=0, maximum=0.99999)
+    width: int = option(16, "channels of the stage next to the picture", minimum=1)
+    average: float = option(0.998, "decay of G's average; 0: none", minimum=0, maximum=0.99999)
 
 
 class WGANGP(training.Model):
-    """G: z to 7 x 7 to 14 x 14 to 28 x 28; the critic D its mirror, whose score is no logit."""
+    """G: z to 7 x 7 to 14 x 14 to 28 x 28; the critic D: down again, to a score, no logit."""
 
     def __init__(self, settings, shape, rng):
         super().__init__(settings, shape, rng)
@@ -56,7 +57,7 @@ class WGANGP(training.Model):
         self.G_average = EMA(self.G, settings.average)  # it draws the samples; with 0, G itself
 
     def networks(self, shape, rng):
-        return generator(self.settings, shape, rng), critic(self.settings, shape, rng)
+        return pair(self.settings, shape, rng)
 
     def step(self, batches):
         for _ in range(self.settings.critic_steps):  # fresh real samples each time
@@ -95,6 +96,12 @@ class WGANGP(training.Model):
         return self.G_average.net(z)
 
 
+def pair(settings, shape, rng):
+    """Return G and D of the games whose D has no batch norm; why these: docs/recipes.md."""
+    G = generator(settings, shape, rng, initialize=normal, hidden=512)
+    return G, critic(settings, shape, rng)
+
+
 def generator(settings, shape, rng, initialize=he, hidden=0):
     """z (N, latent) -> 7 x 7 -> 14 x 14 -> pictures (N, 28, 28, C) in [-1, 1].
 
@@ -120,6 +127,7 @@ def critic(settings, shape, rng):
     return Sequential(
         Conv2d(shape[-1], small, 4, stride=2, padding=1, rng=rng), LeakyReLU(0.2),
         Conv2d(small, large, 4, stride=2, padding=1, rng=rng), LeakyReLU(0.2),
+        Conv2d(large, large, 3, padding=1, rng=rng), LeakyReLU(0.2),
         Flatten(), Dense(7 * 7 * large, 1, rng=rng),
     )  # fmt: skip
 

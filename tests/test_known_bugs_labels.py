@@ -52,7 +52,7 @@ def test_class_of_fakes_left_out():
             return (loss, d_logits) if len(calls) == 1 else (loss, np.zeros_like(d_logits))
 
         patch.setattr(losses, "softmax_cross_entropy", first_only)
-        caught(test_labels.follows_its_objective, "acgan", "D")
+        caught(test_labels.follows_its_objective, "acgan, classes of fakes", "D")
 
 
 def test_projection_forgotten_in_backward(monkeypatch):

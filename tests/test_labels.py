@@ -41,11 +41,11 @@ def saturating_pair(real, fake):
 OBJECTIVES = {
     **{name: (lambda r, f, y: -saturating_pair(r, f), lambda f, y: -log_sigmoid(f).mean())
        for name in ("cgan", "cgan, perceptrons", "data_augmentation")},
-    "acgan": (
+    "acgan, classes of fakes": (
         lambda r, f, y: -saturating_pair(r[:, 0], f[:, 0]) - log_p(r[:, 1:], y).mean() - log_p(f[:, 1:], y).mean(),
         lambda f, y: -log_sigmoid(f[:, 0]).mean() - log_p(f[:, 1:], y).mean(),
     ),
-    "acgan, classes of real samples": (
+    "acgan": (
         lambda r, f, y: -saturating_pair(r[:, 0], f[:, 0]) - log_p(r[:, 1:], y).mean(),
         lambda f, y: -log_sigmoid(f[:, 0]).mean() - log_p(f[:, 1:], y).mean(),
     ),
@@ -117,7 +117,7 @@ def test_samples_are_those_of_the_average_for_the_labels_that_are_asked_for(name
 
 def class_loss_vanishes(make=lambda model: None):
     """D of ACGAN learns 16 samples by heart: E -log P(C = c | x) goes to 0, as it can for logits alone."""
-    model, batches = start("acgan, classes of real samples")
+    model, batches = start("acgan")
     make(model)
     model.opt_D.lr = 3e-3
     images, labels = batches.next()

@@ -78,8 +78,8 @@ PENALTIES = {
     ),
     "wgan_gp2d": lambda D, real, fake, rng: 0.1 * ((slope(D, between(real, fake, rng)) - 1) ** 2).mean(),
     "dragan": lambda D, real, fake, rng: 10 * ((slope(D, around(real, rng)) - 1) ** 2).mean(),
-    "r1gan": lambda D, real, fake, rng: 5 * (slope(D, real) ** 2).mean(),
-    "r1gan, lazy": lambda D, real, fake, rng: 2 * 5 * (slope(D, real) ** 2).mean(),  # in every second step
+    "r1gan": lambda D, real, fake, rng: 4 * 0.5 * (slope(D, real) ** 2).mean(),  # in every fourth step
+    "r1gan, lazy": lambda D, real, fake, rng: 2 * 0.5 * (slope(D, real) ** 2).mean(),  # in every second step
 }
 
 

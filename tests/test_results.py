@@ -63,9 +63,13 @@ def test_the_best_family_is_first_and_missing_ones_are_named():
     assert "the family sngan" in missing and "the family dcgan" not in missing and "Ring and grid" in missing
 
 
-def test_families_that_were_measured_differently_are_not_ranked():
-    with pytest.raises(UserError, match="cannot be ranked"):
-        results.page([record("gan"), record("dcgan", protocol="10,000 samples")])
+def test_families_that_were_measured_differently_are_not_ranked_together():
+    other = {"protocol": "10,000 samples"}
+    page = results.page([record("gan", distance=3.0), record("dcgan", distance=2.0, **other),
+                         record("wgan", distance=1.0), record("sngan", distance=4.0, **other)])  # fmt: skip
+    first, second = page.split("protocol: 2,000 samples:")[1].split("protocol: 10,000 samples:")
+    assert [row[0] for row in rows(first)] == ["", "wgan", "gan", "*real images*"]
+    assert [row[0] for row in rows(second)] == ["", "dcgan", "sngan", "*real images*"]
 
 
 @pytest.mark.parametrize("change", [{"steps": 800}, {"protocol": "other data"}])
@@ -187,12 +191,12 @@ def test_a_family_is_trained_measured_and_then_skipped(tmp_path, records, calls)
 def test_what_labels_are_for_is_measured_with_the_options_that_the_row_names(tmp_path, records, calls):
     calls.files = {"accuracy": ("accuracy.json", {"n": 50, "class accuracy": 0.75, "accuracy on test images": 0.99})}
     options = supervision.parse(["--out", str(tmp_path)])
-    supervision.measure("acgan --data mnist --no-fake-class", 2, options)
-    supervision.measure("acgan --data mnist --no-fake-class", 2, options)
+    supervision.measure("acgan --data mnist --fake-class", 2, options)
+    supervision.measure("acgan --data mnist --fake-class", 2, options)
     assert calls == ["--data", "accuracy"]
     (found,) = results.load()
     assert (found["numbers"], found["seed"]) == ({"class accuracy": 0.75}, 2)
-    assert found["command"] == "python examples/labels/acgan.py --data mnist --no-fake-class --seed 2"
+    assert found["command"] == "python examples/labels/acgan.py --data mnist --fake-class --seed 2"
 
 
 def test_what_a_model_reports_is_taken_from_the_log(tmp_path, records, calls):

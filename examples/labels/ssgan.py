@@ -28,11 +28,13 @@ from scratchgan.weights import spectral_norm
 
 
 @dataclass
-class Settings(sngan.Settings):
-    """The game of sngan.py at half its width; the rotation losses have the paper's weights."""
+class Settings(training.Settings):
+    """The paper's weights of the rotation losses, and setting C of SNGAN's, as in sngan.py."""
 
     steps: int = option(3000, "training steps: one is a step of D and a step of G", minimum=1)
+    latent: int = option(100, "length of the latent vector z", minimum=1)
     width: int = option(32, "channels of the stage next to the picture", minimum=1)
+    average: float = option(0.0, "decay of G's average; 0: none", minimum=0, maximum=0.99999)
     alpha: float = option(0.2, "weight of the rotation loss for G", minimum=0)
     beta: float = option(1.0, "weight of the rotation loss for D", minimum=0)
 

@@ -35,7 +35,8 @@ HEARD, TEMPO, RATE = 4, 90, 22_050  # samples in a file, beats in a minute, numb
 @dataclass
 class Settings(wgan_gp.Settings):
     steps: int = option(2000, "training steps: one is critic-steps of D and one of G", minimum=1)
-    lr: float = option(1e-3, "learning rate", minimum=1e-12)
+    batch_size: int = option(64, "real windows in a training step", minimum=1)
+    critic_steps: int = option(5, "steps of the critic for a step of G", minimum=1)
     data: str = option("rule", "rule: music made here; chorales: Bach's; or a FILE of pieces")
     latent: int = option(64, "length of the latent vector z", minimum=1)
     width: int = option(128, "features of a stage of G, and of D's; of its chroma half", minimum=2)

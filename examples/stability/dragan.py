@@ -20,22 +20,23 @@ from scratchgan.training import option
 
 @dataclass
 class Settings(training.Settings):
-    """The paper's defaults (section 3 and its code), for pictures of 28 x 28."""
+    """lambda and delta are the paper's (section 3 and its code); the rest: docs/recipes.md."""
 
-    steps: int = option(4000, "training steps: one is a step of D and a step of G", minimum=1)
+    steps: int = option(10_000, "training steps: one is a step of D and a step of G", minimum=1)
+    batch_size: int = option(32, "real samples in a training step", minimum=2)
+    lr: float = option(1e-3, "learning rate", minimum=1e-12)
     penalty: float = option(10.0, "weight of the gradient penalty, the paper's lambda", minimum=0)
     spread: float = option(0.5, "size of delta, in standard deviations of pixels", minimum=0)
     latent: int = option(100, "length of the latent vector z", minimum=1)
-    width: int = option(64, "channels of the stage next to the picture", minimum=1)
-    average: float = option(0.0, "decay of G's average; 0: none", minimum=0, maximum=0.99999)
+    width: int = option(16, "channels of the stage next to the picture", minimum=1)
+    average: float = option(0.998, "decay of G's average; 0: none", minimum=0, maximum=0.99999)
 
 
 class DRAGAN(gan.GAN):
     """The game of `gan.py` with the networks of `wgan_gp.py`, whose D has no batch norm."""
 
     def networks(self, shape, rng):
-        G = wgan_gp.generator(self.settings, shape, rng)
-        return G, wgan_gp.critic(self.settings, shape, rng)
+        return wgan_gp.pair(self.settings, shape, rng)
 
     def objectives(self):
         return losses.nonsaturating_discriminator, losses.nonsaturating_generator

@@ -22,22 +22,23 @@ from scratchgan.training import option
 
 @dataclass
 class Settings(training.Settings):
-    """gamma and the average as in the paper (section 5), for pictures of 28 x 28."""
+    """gamma is 10 in the paper (section 5); these suit small pictures: docs/recipes.md."""
 
-    steps: int = option(4000, "training steps: one is a step of D and a step of G", minimum=1)
-    gamma: float = option(10.0, "weight of the R1 penalty", minimum=0)
-    penalty_every: int = option(1, "steps of D from one penalty to the next", minimum=1)
-    average: float = option(0.999, "decay of G's averaged weights", minimum=0, maximum=0.99999)
+    steps: int = option(5000, "training steps: one is a step of D and a step of G", minimum=1)
+    batch_size: int = option(32, "real samples in a training step", minimum=2)
+    lr: float = option(1e-3, "learning rate", minimum=1e-12)
+    gamma: float = option(1.0, "weight of the R1 penalty", minimum=0)
+    penalty_every: int = option(4, "steps of D from one penalty to the next", minimum=1)
+    average: float = option(0.998, "decay of G's averaged weights", minimum=0, maximum=0.99999)
     latent: int = option(100, "length of the latent vector z", minimum=1)
-    width: int = option(64, "channels of the stage next to the picture", minimum=1)
+    width: int = option(16, "channels of the stage next to the picture", minimum=1)
 
 
 class R1GAN(gan.GAN):
     """The game of `gan.py` with the networks of `wgan_gp.py`, whose D has no batch norm."""
 
     def networks(self, shape, rng):
-        G = wgan_gp.generator(self.settings, shape, rng)
-        return G, wgan_gp.critic(self.settings, shape, rng)
+        return wgan_gp.pair(self.settings, shape, rng)
 
     def objectives(self):
         return losses.nonsaturating_discriminator, losses.nonsaturating_generator

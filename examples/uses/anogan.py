@@ -41,6 +41,7 @@ class Settings(r1gan.Settings):
     penalty_every: int = option(8, "steps of D from one penalty to the next", minimum=1)
     latent: int = option(32, "length of the latent vector z", minimum=1)
     width: int = option(32, "channels of the stage next to the picture", minimum=1)
+    average: float = option(0.999, "decay of G's averaged weights", minimum=0, maximum=0.99999)
     noise: float = option(0.1, "standard deviation of the noise on what D sees", minimum=0)
     kappa: float = option(1.0, "weight of D's features in A", minimum=0)
     lr_E: float = option(1e-3, "learning rate of E's first step", minimum=1e-12)
@@ -138,8 +139,7 @@ def evaluate(Model, Settings, program, argv):
     if not (options.search or model.opt_E.steps):
         raise UserError(f"{run}: E learns after step {model.settings.game:,}; take --search 500.")
     test = anomalies.asked_for(model.settings, "test").some(options.n)
-    y, A = model.reconstruct(test.images, options.search)
-    who = f"AnoGAN, {options.search or 'E'}"
+    who, (y, A) = f"AnoGAN, {options.search or 'E'}", model.reconstruct(test.images, options.search)
     table = anomaly.table(who, test, model.load_data(model.settings), y, A)
     print(anomaly.text(table))
     command.write(anomaly.picture(test, y), out)

@@ -26,15 +26,17 @@ from scratchgan.weights import spectral_norm
 
 
 @dataclass
-class Settings(sngan.Settings):
-    """3/8 of the width of `stability/sngan.py`, and fewer steps."""
+class Settings(training.Settings):
+    """The rates of SNGAN's paper, and few steps: it is D's features that count."""
 
     steps: int = option(1500, "training steps: one is a step of D and a step of G", minimum=1)
+    latent: int = option(100, "length of the latent vector z", minimum=1)
     width: int = option(24, "channels of the stage next to the picture", minimum=1)
+    average: float = option(0.0, "decay of G's average; 0: none", minimum=0, maximum=0.99999)
 
 
 class Retrieval(sngan.SNGAN):
-    """The GAN of `stability/sngan.py` with another D: a trunk of features, and one dense layer."""
+    """The game of `stability/sngan.py`. D: a trunk of features, and one dense layer."""
 
     def networks(self, shape, rng):
         G = wgan_gp.generator(self.settings, shape, rng)
