@@ -13,8 +13,9 @@ LOG2 = 0.6931471805599453
 GAME, HINGE, CRITIC = {"D": 2 * LOG2, "G": LOG2}, {"D": 2.0}, {"D": 0.0}
 EXPECTED = {
     **dict.fromkeys(("gan", "gan2d", "dcgan", "cgan", "data_augmentation", "adversarial_nets", "r1gan", "pacgan",
-                     "anogan", "unrolled", "unrolled_ring", "improved_gan", "improved_gan instance_noise 0.1"), GAME),
-    **dict.fromkeys(("gan hinge", "sngan", "projection", "retrieval"), HINGE),
+                     "anogan", "unrolled", "unrolled_ring", "improved_gan", "improved_gan instance_noise 0.1",
+                     "diffaugment"), GAME),
+    **dict.fromkeys(("gan hinge", "sngan", "projection", "retrieval", "sagan"), HINGE),
     **dict.fromkeys(("gan wasserstein", "wgan", "wgan_gp", "wgan_gp2d"), CRITIC),
     "gan minimax": {"D": 2 * LOG2, "G": -LOG2},
     "gan least-squares": {"D": 0.25, "G": 0.125},

@@ -15,6 +15,7 @@ ACCEPTED = (
     "gan", "gan hinge", "dcgan", "dcgan, average", "gan2d", "wgan", "wgan_gp", "wgan_gp2d", "sngan", "ragan paired",
     "r1gan", "pacgan", "veegan", "improved_gan", "improved_gan instance_noise 0.1", "cgan, perceptrons", "infogan",
     "inpainting", "seqgan", "made", "made, lstm", "vae_cells", "gan_cells", "fgan", "vae", "bigan",
+    "diffaugment", "diffaugment, ada", "sagan",
 )  # fmt: skip
 REFUSED = {
     "dragan": "penalties.perturb",  # the spread of all real samples
