@@ -9,10 +9,11 @@
     M = L(x) + |gamma L(x) - L(G(z_G))|        the authors' measure of convergence
 
 k holds L(G(z)) at gamma L(x). As long as G's samples are easier for D than that, k grows, and D
-heeds them more. With a small gamma D cares for real samples first, and G's become less varied.
+heeds them more. With a small gamma D cares for real samples first, and G's become less varied: the
+easiest of all, which are ones. So gamma is 1 here, and G has batch norm; the paper has neither.
 
     python examples/relatives/began.py --data mnist
-    python examples/relatives/began.py --data mnist --gamma 0.5
+    python examples/relatives/began.py --data mnist --gamma 0.5 --decoder      # as in the paper
 """
 
 from dataclasses import dataclass
@@ -30,23 +31,26 @@ class Settings(training.Settings):
     """The paper has gamma 0.5, lambda 0.001 and a rate of 1e-4, batches of 16, and far more steps."""
 
     steps: int = option(4000, "training steps: one is a step of D and a step of G", minimum=1)
-    batch_size: int = option(32, "real samples in a training step", minimum=1)
-    lr: float = option(2e-3, "learning rate", minimum=1e-12)
-    gamma: float = option(0.9, "L(G(z)) / L(x) at the equilibrium", minimum=0, maximum=1)
+    batch_size: int = option(32, "real samples in a training step", minimum=2)
+    lr: float = option(1e-3, "learning rate", minimum=1e-12)
+    gamma: float = option(1.0, "L(G(z)) / L(x) at the equilibrium", minimum=0, maximum=1)
     gain: float = option(0.02, "lambda: how fast k follows", minimum=0)
     code: int = option(32, "numbers in the autoencoder's code", minimum=1)
     latent: int = option(32, "length of the latent vector z", minimum=1)
     width: int = option(16, "channels of the stage next to the picture", minimum=1)
+    decoder: bool = option(False, "G is a decoder like D's, without batch norm, as in the paper")
 
 
 class BEGAN(ebgan.EBGAN):
-    """D: that of `ebgan.py`; G: a decoder like D's, without batch norm; z uniform in [-1, 1]."""
+    """G and D: those of `ebgan.py`, or with `--decoder` a G like D's decoder; z uniform in [-1, 1]."""
 
     def __init__(self, settings, shape, rng):
         super().__init__(settings, shape, rng)
         self.k = xp.zeros((), dtype="float32")  # part of a checkpoint, as every attribute is
 
     def networks(self, shape, rng):
+        if not self.settings.decoder:
+            return super().networks(shape, rng)
         width, code = self.settings.width, self.settings.code
         G = Sequential(ebgan.decoder(shape, width, self.settings.latent, rng), Tanh())
         return G, ebgan.autoencoder(shape, width, code, rng)
