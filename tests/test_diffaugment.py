@@ -15,6 +15,7 @@ from test_known_bugs import caught
 from scratchgan import xp
 from scratchgan.examples.styles import diffaugment
 from scratchgan.layers import Cutout
+from scratchgan.support.errors import SettingsError
 
 GAN = diffaugment.DiffAugment
 PLACES = tuple(diffaugment.AUGMENTED)
@@ -105,6 +106,11 @@ def p_follows_r():
         found.append(float(model.p))
     np.testing.assert_allclose(found, [0.1, 0.2, 0.25, 0.25, 0.15, 0.05, 0, 0], atol=1e-6)
     assert all(kind.p is model.p for kind in model.T.layers)
+
+
+def test_p_of_no_T_is_refused():
+    with pytest.raises(SettingsError, match="--augment none is without T"):
+        diffaugment.Settings(ada=True, augment="none")
 
 
 def test_p_follows_r():
@@ -261,7 +267,7 @@ def test_a_part_that_cannot_be_left_out_is_caught(monkeypatch):
 @pytest.mark.parametrize(
     ("method", "right", "wrong"),
     [
-        ("move_p", "xp.clip(self.p + step * direction, 0, self.settings.most)", "self.p + step * direction"),
+        ("move_p", "xp.clip(self.p + step / self.settings.images, 0, self.settings.most)", "self.p + step / self.settings.images"),
         ("move_p", "self.p[...] = ", "self.p = "),  # the layers keep the old one
         ("move_p", "self.signs[0] / 4 - self.settings.target", "self.settings.target - self.signs[0] / 4"),
         ("move_p", "xp.sign(real_logits)", "real_logits"),

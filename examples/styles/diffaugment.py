@@ -24,11 +24,11 @@ from scratchgan.examples import dcgan
 from scratchgan.layers import Brightness, Contrast, Cutout, Sequential, Shift
 from scratchgan.metrics.codes import side_by_side
 from scratchgan.metrics.neighbours import memorization
+from scratchgan.support.errors import SettingsError
 from scratchgan.training import command, option
 
 # Before which calls of D T stands: of real and of generated pictures in D's step, and in G's step.
-AUGMENTED = {"none": (), "reals": ("real",), "D": ("real", "fake")}
-AUGMENTED |= {"everywhere": ("real", "fake", "G")}
+AUGMENTED = {"none": "", "reals": "real", "D": "real fake", "everywhere": "real fake G"}
 
 
 @dataclass
@@ -44,6 +44,11 @@ class Settings(dcgan.Settings):
     images: int = option(50_000, "real pictures in which p can go from 0 to 1", minimum=1)
     most: float = option(0.8, "p, at most, with --ada", minimum=0, maximum=1)
 
+    def __post_init__(self):
+        super().__post_init__()
+        if self.ada and self.augment == "none":
+            raise SettingsError("--ada moves T's p, and --augment none is without T: leave out one.")
+
 
 class DiffAugment(dcgan.DCGAN):
     """The game of `dcgan.py`, of which D sees T x in the place of x."""
@@ -52,9 +57,8 @@ class DiffAugment(dcgan.DCGAN):
         super().__init__(settings, shape, rng)
         self.p = xp.asarray(0.0 if settings.ada else 1.0, dtype="float32")
         self.signs = xp.zeros(1, dtype="float32")  # r's sum over the steps since p last moved
-        shared = {"p": self.p, "rng": rng}
         kinds = [Brightness, Contrast] * settings.colour + [Shift, Cutout]
-        self.T = Sequential(*(Kind(**shared) for Kind in kinds))
+        self.T = Sequential(*(Kind(p=self.p, rng=rng) for Kind in kinds))
 
     @staticmethod
     def load_data(settings):
@@ -64,7 +68,7 @@ class DiffAugment(dcgan.DCGAN):
 
     def judge(self, where):
         """Return D, behind T if it stands there: a network as any other."""
-        behind = where in AUGMENTED[self.settings.augment]
+        behind = where in AUGMENTED[self.settings.augment].split()
         return Sequential(self.T, self.D) if behind else self.D
 
     def discriminator_step(self, real):
@@ -98,9 +102,8 @@ class DiffAugment(dcgan.DCGAN):
         """Every fourth step, p += sign(r - target) 4 N / images, from 0 to `most`."""
         self.signs += parallel.group().mean(xp.sign(real_logits).mean(axis=0))
         if self.opt_D.steps % 4 == 0:
-            direction = xp.sign(self.signs[0] / 4 - self.settings.target)
-            step = 4 * self.settings.batch_size / self.settings.images
-            self.p[...] = xp.clip(self.p + step * direction, 0, self.settings.most)
+            step = xp.sign(self.signs[0] / 4 - self.settings.target) * 4 * self.settings.batch_size
+            self.p[...] = xp.clip(self.p + step / self.settings.images, 0, self.settings.most)
             self.signs[...] = 0
 
     def report(self):
@@ -109,8 +112,7 @@ class DiffAugment(dcgan.DCGAN):
         if held_out is None:
             return {}
         train = self.load_data(self.settings)[:n]
-        z = xp.to_device(self.latent(n, np.random.default_rng(0)))
-        fake = self.generate(z)
+        fake = self.generate(xp.to_device(self.latent(n, np.random.default_rng(0))))
         parts = [xp.to_device(data.to_signed(x)) for x in (train, held_out.images[:n])]
         means = []
         for x, where in ((parts[0], "real"), (parts[1], "real"), (fake, "fake")):
