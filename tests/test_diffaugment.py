@@ -267,7 +267,8 @@ def test_a_part_that_cannot_be_left_out_is_caught(monkeypatch):
 @pytest.mark.parametrize(
     ("method", "right", "wrong"),
     [
-        ("move_p", "xp.clip(self.p + step / self.settings.images, 0, self.settings.most)", "self.p + step / self.settings.images"),
+        ("move_p", "xp.clip(self.p + step / self.settings.images, 0, self.settings.most)",
+            "self.p + step / self.settings.images"),
         ("move_p", "self.p[...] = ", "self.p = "),  # the layers keep the old one
         ("move_p", "self.signs[0] / 4 - self.settings.target", "self.settings.target - self.signs[0] / 4"),
         ("move_p", "xp.sign(real_logits)", "real_logits"),

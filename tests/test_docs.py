@@ -33,7 +33,8 @@ BLOCKS = [block for page in PAGES for block in blocks(page)]
 
 def links(page):
     """Return [(file, heading)] for each relative link of a page; heading is "" where the link has none."""
-    targets = re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8"))
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)  # f[i](x)
+    targets = re.findall(r"\]\(([^)\s]+)\)", text)
     parts = [target.partition("#") for target in targets if not re.match(r"\w+:", target)]
     return [((page.parent / path).resolve() if path else page, heading) for path, _, heading in parts]
 

@@ -130,9 +130,12 @@ def test_next_goes_through_all_pages_and_previous_back(html, pages):
 def test_search_knows_where_a_layer_bends(html):
     text = (html / "searchindex.js").read_text(encoding="utf-8")
     index = json.loads(text[len("Search.setIndex(") :].rstrip().removesuffix(")"))
-    found = index["terms"]["bend"]
-    names = {index["docnames"][number] for number in ([found] if isinstance(found, int) else found)}
-    assert {"docs/protocol", "docs/second-order", "docs/notation", "scratchgan/layers/norm.py"} <= names
+    names = {}
+    for where in ("terms", "titleterms"):
+        found = index[where]["bend"]
+        names[where] = {index["docnames"][number] for number in ([found] if isinstance(found, int) else found)}
+    assert {"docs/second-order", "docs/notation", "scratchgan/layers/norm.py"} <= names["terms"]
+    assert names["titleterms"] == {"docs/protocol"}  # so that it is found first
 
 
 def test_the_derivative_of_batch_norm_is_one_click_away(html, pages):
@@ -167,6 +170,26 @@ def test_the_reference_is_what_docstrings_say():
     """Else: `python docs/site/reference.py`."""
     reference = load(SITE / "reference.py")
     assert reference.PAGE.read_text(encoding="utf-8") == reference.page()
+
+
+def test_pages_of_families_show_the_code_and_the_results_of_now():
+    """Else: `python docs/site/families.py`."""
+    families = load(SITE / "families.py")
+    text = "".join(page.read_text(encoding="utf-8") for page in families.PAGES)
+    assert "".join(families.filled(page.read_text(encoding="utf-8")) for page in families.PAGES) == text
+    commands = [row[2].partition(", ")[0] for row in families.rows("docs/results/examples.md")]
+    assert len(commands) > 40 and [command for command in commands if command not in text] == []
+
+
+def test_a_family_has_one_form():
+    """Its game, code, what it fixed, what goes wrong, its pages, results and papers: each once, in this order."""
+    parts = ["<!-- code", "<!-- end", "- **", "- **What goes wrong.**", "- **Pages.**", "<!-- measured", "<!-- end"]
+    for page in load(SITE / "families.py").PAGES:
+        for family in page.read_text(encoding="utf-8").split("\n## ")[1:]:
+            title = family.partition("\n")[0]
+            if title != "Relatives without a game":
+                shape = r"^(<!-- (?:code|measured|end)|- \*\*(?:What goes wrong\.\*\*|Pages\.\*\*)?)"
+                assert re.findall(shape, family, re.MULTILINE) == parts, title
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,23 @@ DRAWINGS = {
     "tape": Drawing("Forward leaves a tape at each layer; pull and accumulate read it on the way back",
                     "x=0,0 L1=1.2,0:Dense t1=1.2,1:tape:_x L2=2.6,0:Tanh t2=2.6,1:tape:_y L3=4,0:Dense "
                     "t3=4,1:tape:_x s=5.2,0:y", "x>L1>L2>L3>s L1>t1 L2>t2 L3>t3", "", "s>L3>L2>L1>x"),
+    "few_labels": Drawing("Few labels: D names the class, and matches features for G",
+                          "z=0,1.6 G=1,1.6 fake=2,1.6:G(z) x=2,.8 xl=2,0:labelled_x D=3.2,.8 "
+                          "q=4.8,0:which_class? real=4.8,.8:real_or_not? f=4.8,1.6:features_alike?",
+                          "z>G>fake>D>real x>D xl>D>q D>f",
+                          "real>D q>D", "f>D>fake>G"),
+    "diffaugment": Drawing("DiffAugment: a random map T stands before D, for real and generated pictures",
+                           "z=0,1 G=1,1 fake=2,1:G(z) x=2,0 T=3,.5 D=4,.5 real=5.1,.5:real_or_not?",
+                           "z>G>fake>T>D>real x>T", "real>D", "real>D>T>fake>G"),
+    "font_style": Drawing("A glyph in another face: the style scales what the content's decoder counts",
+                          "c=0,0:plain_glyph E=1.3,0:E_content s=0,1:style_glyphs E2=1.3,1:E_style "
+                          "G=2.6,.5:decoder fake=3.7,.5:glyph x=3.7,1.6:truth D=4.8,.5 real=5.9,.5:in_the_face_f? "
+                          "l=5.2,1.6:L1", "c>E>G s>E2>G>fake>D>real x>D fake>l", "real>D",
+                          "real>D>fake>G>E l>fake G>E2"),
+    "video": Drawing("Video: one D judges clips, another single frames",
+                     "z=0,1 G=1,1 fake=2,1:clip x=2,0:real_clip D=3.4,0:D_of_clips D2=3.4,1:D_of_frames "
+                     "real=5,0:real_or_not? real2=5,1:real_or_not?", "z>G>fake>D>real x>D fake>D2>real2 x>D2",
+                     "real>D real2>D2", "real>D>fake>G real2>D2>fake"),
     "wavegan": Drawing("WaveGAN: sounds, whose phases are shuffled between D's layers",
                        "z=0,1 G=1,1 fake=2,1:sound x=2,0:real_sound D=3.3,.5:D's_first q=4.4,.5:shuffle "
                        "D2=5.5,.5:D's_next real=6.8,.5:real_or_not?", "z>G>fake>D>q>D2>real x>D", "real>D2>q>D",
