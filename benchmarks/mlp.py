@@ -104,10 +104,14 @@ def torch_iteration(G_sizes, D_sizes, real, *, tuned, graph=False):
     return device.graphed(iteration) if graph else iteration
 
 
+def has_torch():
+    return importlib.util.find_spec("torch") is not None
+
+
 def installed():
     """Return the names of the programs that can run here."""
     names = ["scratchgan"] + ["scratchgan, device noise"] * xp.on_gpu()
-    if importlib.util.find_spec("torch") is None:
+    if not has_torch():
         print("PyTorch is not installed: no ratio (pip install torch)", file=sys.stderr)
     else:
         names += ["PyTorch eager", "PyTorch at its best"] + ["PyTorch, CUDA graph"] * xp.on_gpu()
