@@ -1,8 +1,9 @@
 """The floor of an iteration: its products at the speed of BLAS, its bytes at that of the memory, beside our time.
 
-`python benchmarks/speed.py floor` calls it for DCGAN 28 and 64, and writes its table. Each call of an operation in one iteration is kept with its arguments, and repeated alone. Its floor is the product of the
-same numbers of rows and columns, of contiguous matrices that lie in the cache where they fit, and each byte that has to
-be read or written, once, at the speed of a copy. Winograd's method needs fewer products, and may be below the floor.
+`python benchmarks/speed.py floor` calls it for DCGAN 28 and 64, and writes its table. Each call of an operation in
+one iteration is kept with its arguments, and repeated alone. Its floor is the product of the same numbers of rows and
+columns, of contiguous matrices that lie in the cache where they fit, and each byte that has to be read or written,
+once, at the speed of a copy. Winograd's method needs fewer products, and may be below the floor.
 """
 
 import math
