@@ -75,7 +75,6 @@ def measure(turns, count):
         print(axis, point, points[(axis, *point)], file=sys.stderr, flush=True)
     found = [{"axis": a, "batch": b, "side": s, "width": w, **own} for (a, b, s, w), own in points.items()]
     write_json(RECORD, found)
-    draw(found)
 
 
 def draw(found):
@@ -94,7 +93,7 @@ def draw(found):
                           color=line.get_color(), fontsize=8)  # fmt: skip
     ends = [min(point["GMAC"] for point in found), max(point["GMAC"] for point in found)]
     rate = min(point["ms"] / point["GMAC"] for point in found)
-    plot.loglog(ends, [rate * end for end in ends], "k:", label=f"{2e-3 / rate * 1e3:.0f} GFLOP/s")
+    plot.loglog(ends, [rate * end for end in ends], "k:", label=f"{2e3 / rate:.0f} GFLOP/s")
     plot.set(xlabel="multiply-adds of an iteration, 10⁹", ylabel="ms")
     plot.legend()
     figure.savefig(PICTURE, dpi=120)

@@ -144,6 +144,8 @@ def main(argv=None):
     for mark, (path, table) in (tables | {"floor": (floor.RECORD, floor.table_of)}).items():
         if path.exists():
             write_page(mark, table(json.loads(path.read_text(encoding="utf-8"))))
+    if growth.RECORD.exists():
+        growth.draw(json.loads(growth.RECORD.read_text(encoding="utf-8")))
 
 
 if __name__ == "__main__":
