@@ -11,11 +11,11 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
-import floor
-import growth
-import speed
+import floor  # noqa: E402
+import growth  # noqa: E402
+import speed  # noqa: E402
 
-from scratchgan.layers import Conv2d, Dense, Sequential
+from scratchgan.layers import Conv2d, Dense, Sequential  # noqa: E402
 
 TABLES = [(speed.RECORD, speed.table_of), (growth.RECORD, growth.table_of), (floor.RECORD, floor.table_of)]
 
