@@ -1,4 +1,4 @@
-"""`benchmarks/speed.py`: docs/performance.md shows what its records hold, and an operation's product is counted right."""
+"""`benchmarks/speed.py`: docs/performance.md shows what its records hold; an operation's product is counted right."""
 
 import json
 import math
