@@ -325,7 +325,8 @@ def test_an_example_with_kernels_gives_the_numbers_of_one_without(on_cpu, monkey
     expected, expected_losses, _ = two_steps(example)
     compare_losses(losses, expected_losses)
     difference = np.abs(model.opt_G.flat.value.get() - expected.opt_G.flat.value.get())
-    assert np.median(difference) < 1e-7  # a gradient that is all rounding may move a weight by lr either way
+    # Adam's first steps are about lr long. A gradient that is all rounding may move a weight by lr either way.
+    assert np.median(difference) < 5e-4 * model.opt_G.lr
 
 
 def compare_losses(found, expected):

@@ -36,6 +36,7 @@ def apart(work, until):
 
 def alone(work, pipe):
     """Do the work, in the copy: what it prints, and the reports of its crash, are nobody's."""
+    sys.setprofile(None)  # which may watch for forks of the judged code
     from threadpoolctl import threadpool_limits  # here, since importing it takes long
 
     faulthandler.disable()
