@@ -9,7 +9,7 @@ what T does: docs/augmentation.md. `--augment reals` and `--augment D` leave T o
 With `--ada` each part of T is applied with probability p, which rises while D calls more than 4 of
 5 real pictures real (r > 0.6), and else falls.
 
-    python examples/styles/diffaugment.py --data mnist                   # 7 minutes of a core
+    python examples/styles/diffaugment.py --data mnist                   # 7 minutes, one busy core
     python examples/styles/diffaugment.py --data mnist --augment none
     python examples/styles/diffaugment.py copies runs/diffaugment   # samples, and their nearest
 """
