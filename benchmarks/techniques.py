@@ -2,7 +2,8 @@
 
     python benchmarks/techniques.py         # one to two minutes; medians in ms
 
-Convolution: 64 pictures of 32 x 32, 64 to 64 channels, kernel 3, and 64 to 128 channels, kernel 4, stride 2; float32.
+Convolution: 64 pictures of 32 x 32, 64 to 64 channels, kernel 3, and 64 to 128 channels, kernel 4, stride 2, of 32 x 32
+and of 14 x 14; float32.
 """
 
 import statistics
@@ -14,7 +15,7 @@ import numpy as np
 from scratchgan import fast
 from scratchgan.fast import convolution as fast_maps
 from scratchgan.fast import optimizers, sums, threads, winograd
-from scratchgan.layers import Conv2d, LeakyReLU, conv
+from scratchgan.layers import BatchNorm, Conv2d, LeakyReLU, ReLU, conv
 from scratchgan.optim import Adam
 from scratchgan.param import Param
 
@@ -27,6 +28,14 @@ def median(f, turns=9):
         f()
         times.append(1e3 * (time.perf_counter() - start))
     return statistics.median(times[2:])
+
+
+CASES = ((32, 64, 64, 3, 1), (32, 64, 128, 4, 2), (14, 64, 128, 4, 2))  # side, C, O, kernel, stride
+
+
+def tiles_of_2(taps, cells, outputs):
+    """Stand for `winograd.best`, which chooses tiles of 2 x 2 outputs or of 4 x 4."""
+    return 2, taps
 
 
 def show(title, ms, flops=None):
@@ -52,10 +61,10 @@ def machine(rng):
 
 def convolution(rng):
     """Print what the fast maps gain over the plain ones, threads of ours over those of BLAS, and Winograd's method."""
-    default, plain_maps = winograd.CHANNELS, maps_that_are_read()
-    for C, O, k, stride in ((64, 64, 3, 1), (64, 128, 4, 2)):
+    default, best, pays, plain_maps = winograd.CHANNELS, winograd.best, winograd.pays, maps_that_are_read()
+    for side, C, O, k, stride in CASES:
         layer = Conv2d(C, O, k, stride=stride, padding=1, rng=rng)
-        x, W = rng.standard_normal((64, 32, 32, C), dtype=np.float32), layer.W.value
+        x, W = rng.standard_normal((64, side, side, C), dtype=np.float32), layer.W.value
         dy = rng.standard_normal(layer.output_shape(x.shape), dtype=np.float32)
         flops = 2 * layer.multiply_adds(x.shape)
         maps = [("correlate", (x, W)), ("input_grad", (W, dy, x.shape)), ("weight_grad", (x, dy))]
@@ -63,17 +72,21 @@ def convolution(rng):
             ("plain, BLAS's threads", plain_maps, {"blas": True}),
             ("fast, BLAS's threads", fast_maps, {"blas": True}),
             ("fast, threads of ours", fast_maps, {"blas": False}),
+            ("Winograd, tiles of 2 x 2, threads of ours", fast_maps, {"blas": False}),
             ("Winograd, threads of ours", fast_maps, {"blas": False}),
             ("fast, one thread", fast_maps, {"threads": 1}),
+            ("Winograd, tiles of 2 x 2, one thread", fast_maps, {"threads": 1}),
             ("Winograd, one thread", fast_maps, {"threads": 1}),
         ):
             threads.use(**options)
             winograd.CHANNELS = default if "Winograd" in setting else 10**9
-            print(f"{k} x {k}, stride {stride}: {setting}")
+            winograd.best = tiles_of_2 if "2 x 2" in setting else best
+            winograd.pays = (lambda *sizes: True) if "2 x 2" in setting else pays
+            print(f"{k} x {k}, stride {stride}, of {side} x {side}: {setting}")
             for name, arguments in maps:
                 f = getattr(module, name)
                 show(name, median(lambda: f(*arguments, layer.geometry), 5), flops)  # noqa: B023
-    winograd.CHANNELS = default
+    winograd.CHANNELS, winograd.best, winograd.pays = default, best, pays
 
 
 def maps_that_are_read():
@@ -84,22 +97,24 @@ def maps_that_are_read():
 
 def rounding(rng):
     """Print the float32 errors beside float64: root of the mean square of the error over that of the numbers."""
-    print("rounding in float32, without and with Winograd")
+    print("rounding in float32, without Winograd, with tiles of 2 x 2, and as it is")
     plain_maps = maps_that_are_read()
-    default, root = winograd.CHANNELS, lambda array: np.sqrt(np.mean(array**2))
-    for C, O, k, stride in ((64, 64, 3, 1), (64, 128, 4, 2)):
+    default, best, pays = winograd.CHANNELS, winograd.best, winograd.pays
+    root = lambda array: np.sqrt(np.mean(array**2))
+    for side, C, O, k, stride in CASES:
         layer = Conv2d(C, O, k, stride=stride, padding=1, rng=rng)
-        x, W = rng.standard_normal((16, 32, 32, C), dtype=np.float32), layer.W.value
+        x, W = rng.standard_normal((64, side, side, C), dtype=np.float32), layer.W.value
         dy = rng.standard_normal(layer.output_shape(x.shape), dtype=np.float32)
         maps = [("correlate", (x, W)), ("input_grad", (W, dy, x.shape)), ("weight_grad", (x, dy))]
         for name, arguments in maps:
             wide = [a.astype(np.float64) if isinstance(a, np.ndarray) else a for a in arguments]
             exact, errors = getattr(plain_maps, name)(*wide, layer.geometry), []
-            for channels in (10**9, default):
-                winograd.CHANNELS = channels
+            for winograd.CHANNELS, winograd.best in ((10**9, best), (default, tiles_of_2), (default, best)):
+                winograd.pays = (lambda *sizes: True) if winograd.best is tiles_of_2 else pays
                 errors.append(root(getattr(fast_maps, name)(*arguments, layer.geometry) - exact) / root(exact))
-            print(f"  {f'{k} x {k}, stride {stride}: {name}':62} {errors[0]:8.1e} {errors[1]:8.1e}", flush=True)
-    winograd.CHANNELS = default
+            title = f"{k} x {k}, stride {stride}, of {side} x {side}: {name}"
+            print(f"  {title:62} {' '.join(f'{error:8.1e}' for error in errors)}", flush=True)
+    winograd.CHANNELS, winograd.best, winograd.pays = default, best, pays
 
 
 def whole_arrays(rng):
@@ -112,6 +127,17 @@ def whole_arrays(rng):
     layer = LeakyReLU(0.2)
     show("LeakyReLU of the same, max(x, 0.2 x) in place", median(lambda: layer.f(x), 50))
     show("the same with where", median(lambda: np.where(x > 0, x, np.float32(0.2) * x), 50))
+    show("ReLU of the same, maximum(x, 0)", median(lambda: np.maximum(x, 0), 50))
+    show("ReLU of the same, clip(x, 0, inf)", median(lambda: ReLU().f(x), 50))
+    row, y = np.ones(128, dtype=np.float32), np.empty_like(x)
+    show("the same times a row of 128 numbers", median(lambda: np.multiply(x, row, out=y), 50))
+    long, wide = sums.long_rows(x, row)
+    out, title = y.reshape(long.shape), f"the same as {len(long)} rows of {len(wide)}"
+    show(title, median(lambda: np.multiply(long, wide, out=out), 50))
+    norm, picture = BatchNorm(128), x.reshape(64, 14, 14, 128)
+    tape = norm.forward(picture)[1]
+    show("BatchNorm of the same, forward", median(lambda: norm.forward(picture), 50))
+    show("BatchNorm of the same, backward", median(lambda: norm.backward(tape, picture), 50))
     default = optimizers.BLOCK
     for block, name in ((2**30, "in one piece"), (default, "in blocks of 65,536")):
         optimizers.BLOCK = block

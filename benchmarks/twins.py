@@ -16,7 +16,19 @@ import numpy as np
 
 from scratchgan import fast, optim
 from scratchgan.fast import threads
-from scratchgan.layers import GRU, LSTM, BatchNorm, GroupNorm, LayerNorm, LeakyReLU, Recurrent, Upsample, conv, sums
+from scratchgan.layers import (
+    GRU,
+    LSTM,
+    BatchNorm,
+    GroupNorm,
+    LayerNorm,
+    LeakyReLU,
+    Recurrent,
+    ReLU,
+    Upsample,
+    conv,
+    sums,
+)
 from scratchgan.param import Param
 
 rng = np.random.default_rng(0)
@@ -78,10 +90,12 @@ def cases():
         yield normalization(LayerNorm(128), name, 128, 128)
         yield normalization(GroupNorm(8, 64), name, 16, 14, 14, 64)
     for shape in ((64, 14, 14, 64), (128, 784)):
-        x, layer = normal(*shape), LeakyReLU(0.2)
+        x, layer, relu = normal(*shape), LeakyReLU(0.2), ReLU()
         label = " x ".join(map(str, shape))
         yield f"LeakyReLU.f, {label}", lambda x=x, layer=layer: layer.f(x)
         yield f"LeakyReLU.derivative, {label}", lambda x=x, layer=layer: layer.derivative(x)
+        yield f"LeakyReLU.pull, {label}", lambda x=x, layer=layer: layer.pull(x, x)
+        yield f"ReLU.f, {label}", lambda x=x, layer=relu: layer.f(x)
         yield f"sums.over_rows, {label}", lambda x=x: sums.over_rows(x)
         yield f"sums.channel_mean, {label}", lambda x=x: sums.channel_mean(x)
     x = normal(64, 14, 14, 64)

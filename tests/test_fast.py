@@ -5,7 +5,6 @@ import copy
 import functools
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import kernel_cpu
@@ -31,12 +30,14 @@ from scratchgan.layers import (
     Recurrent,
     ReLU,
     Sequential,
+    Sigmoid,
     Tanh,
     Upsample,
     conv,
     functions,
     sums,
 )
+from scratchgan.layers.base import Pointwise
 from scratchgan.layers.compose import Sequential as SequentialOfTheBook
 from scratchgan.layers.norm import Normalization
 from scratchgan.param import Param
@@ -138,6 +139,25 @@ def leaky_relu(name):
     return case
 
 
+def pointwise(draw, normal):
+    layer = draw(st.sampled_from([ReLU(), LeakyReLU(0.0), LeakyReLU(0.2), Tanh(), Sigmoid()]))
+    x, dy = normal(4, 5, 3), normal(4, 5, 3)
+    _, y = layer.forward(x)
+
+    def call():
+        before = y.copy()
+        result = layer.pull(y, dy)
+        assert (y == before).all()
+        return result
+
+    return call
+
+
+def relu(draw, normal):
+    x, layer = normal(*draw(st.lists(st.integers(0, 5), min_size=1, max_size=4))), ReLU()
+    return lambda: layer.f(x)
+
+
 def sequential(draw, normal):
     rng = np.random.default_rng(0)
     net = Sequential(
@@ -223,6 +243,8 @@ CASES = {
     **{(functions, name): of_an_array(functions, name) for name in ("softplus", "sigmoid")},
     **{(Normalization, name): layer_method(name) for name in ("forward", "pull", "backward")},
     (BatchNorm, "forward"): batch_norm,
+    (Pointwise, "pull"): pointwise,
+    (ReLU, "f"): relu,
     (LeakyReLU, "f"): leaky_relu("f"),
     (LeakyReLU, "derivative"): leaky_relu("derivative"),
     (SequentialOfTheBook, "forward"): sequential,
@@ -333,30 +355,6 @@ def test_a_twin_calls_the_methods_that_a_layer_has_of_its_own(kind, arguments, n
     assert calls[0] > 0 and calls[1] > 0
     for ours, plain in zip(*results, strict=True):
         np.testing.assert_allclose(ours, plain, rtol=1e-12, atol=1e-12)
-
-
-def test_optimizers_step_in_threads_side_by_side():
-    """The arrays that a step writes into belong to its thread."""
-
-    def work(seed, weights):
-        rng = np.random.default_rng(seed)
-        param = Param(rng.standard_normal(100_000))
-        optimizer = optim.Adam([param], 0.1)
-        for _ in range(20):
-            param.grad[...] = rng.standard_normal(param.value.shape)
-            optimizer.step()
-        weights[seed] = param.value
-
-    alone, together = {}, {}
-    for seed in range(4):
-        work(seed, alone)
-    threads = [threading.Thread(target=work, args=(seed, together)) for seed in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for seed in range(4):
-        np.testing.assert_array_equal(together[seed], alone[seed])
 
 
 def test_the_plain_code_stands_in_the_book():

@@ -1,11 +1,12 @@
 """Twins of the normalisations: sums over rows as products with ones, and few passes over x.
 
-They see x as rows (A, M, C). On a GPU, BatchNorm in training is three kernels forward and backward.
+They see x as rows (A, M, C). BatchNorm in training has one part, with many rows. On a GPU that is
+three kernels forward and backward, on a CPU `sums.long_rows` in few arrays, and threads if large.
 """
 
 from scratchgan import parallel, xp
-from scratchgan.fast import kernels
-from scratchgan.fast.sums import ones, over_positions, over_rows
+from scratchgan.fast import kernels, threads
+from scratchgan.fast.sums import long_rows, ones, over_positions, over_rows
 from scratchgan.layers.base import Layer, check
 from scratchgan.layers.norm import BatchNorm, Normalization
 
@@ -40,9 +41,13 @@ def batch_norm_forward(self, x, train=True):
         params = self.gamma.value, self.beta.value, self.running_mean, self.running_var
         y, xhat, r = kernels.batch_norm(rows[0], *params, self.momentum, self.eps)
         return y.reshape(x.shape), (xhat.reshape(x.shape), r.reshape(1, 1, -1, 1), False)
-    mean, centred, var = center(self, rows)
+    if xp.on_gpu():
+        mean, centred, var = center(self, rows)
+        self.follow(mean, var, rows.shape[1], x.shape)
+        return standardize(self, centred, var, x.shape)
+    y, xhat, r, mean, var = normalize_columns(self, rows[0])
     self.follow(mean, var, rows.shape[1], x.shape)
-    return standardize(self, centred, var, x.shape)
+    return y.reshape(x.shape), (xhat.reshape(x.shape), by_group(self, r), False)
 
 
 def center(self, rows):
@@ -62,6 +67,34 @@ def standardize(self, centred, var, shape):
     y = xhat * self.gamma.value
     y += self.beta.value
     return y, (xhat, by_group(self, r), False)
+
+
+def normalize_columns(self, x):
+    """Return y, xhat (n, C), and r, mean and variance of each channel of x (n, C), as `mean_of`."""
+    parts, unit = threads.parts(x), ones(self.channels, x.dtype)
+    y, xhat = (xp.empty(x.shape, dtype=x.dtype) for _ in range(2))
+    totals = sum(threads.each(lambda part: over_rows(x[part])[None], parts))
+    mean = mean_of(self, totals, len(x), unit)
+
+    def centre(part):
+        rows, middle = long_rows(x[part], mean[0, 0])
+        xp.subtract(rows, middle, out=xhat[part].reshape(rows.shape))
+        xp.square(xhat[part], out=y[part])
+        return over_rows(y[part])[None]
+
+    var = mean_of(self, sum(threads.each(centre, parts)), len(x), unit)
+    r = 1 / xp.sqrt(var + self.eps)
+
+    def scale(part):
+        affine = [] if self.gamma is None else [self.gamma.value, self.beta.value]
+        rows, factor, *affine = long_rows(xhat[part], r[0, 0], *affine)
+        xp.multiply(rows, factor, out=rows)
+        if affine:
+            out = xp.multiply(rows, affine[0], out=y[part].reshape(rows.shape))
+            xp.add(out, affine[1], out=out)
+
+    threads.each(scale, parts)
+    return xhat if self.gamma is None else y, xhat, r, mean, var
 
 
 def pull(self, tape, dy):
@@ -111,12 +144,37 @@ def respond(self, tape, dy):
     shape = (*self.sizes(dy.shape), self.channels)
     dy, xhat, r = dy.reshape(shape), xhat.reshape(shape), by_channel(self, r)
     gain = ones(self.channels, dy.dtype) if self.gamma is None else self.gamma.value
+    if shape[0] == 1 and self.groups == self.channels and not fixed and not xp.on_gpu():
+        return respond_columns(self, tape, dy[0], xhat[0], r, gain)
     totals, totals_xhat = over_positions(dy), over_positions(dy * xhat)
     dx = dy * (gain * r)
     if not fixed:
         dx -= r * mean_of(self, totals, shape[1], gain)
         dx -= xhat * (r * mean_of(self, totals_xhat, shape[1], gain))
     return dx.reshape(tape[0].shape), totals, totals_xhat
+
+
+def respond_columns(self, tape, dy, xhat, r, gain):
+    """Do what `respond` does for each channel: dx = gain r (dy - <dy> - xhat <dy xhat>), (n, C)."""
+    parts, unit = threads.parts(dy), ones(self.channels, dy.dtype)
+    dx = xp.empty(dy.shape, dtype=dy.dtype)
+
+    def totals_of(part):
+        xp.multiply(dy[part], xhat[part], out=dx[part])
+        return over_rows(dy[part])[None], over_rows(dx[part])[None]
+
+    totals = [sum(some) for some in zip(*threads.each(totals_of, parts), strict=True)]
+    shift, slope = (mean_of(self, total, len(dy), unit)[0, 0] for total in totals)
+
+    def work(part):
+        u, *factors = long_rows(dy[part], slope, shift, gain * r[0, 0])
+        out = xp.multiply(xhat[part].reshape(u.shape), factors[0], out=dx[part].reshape(u.shape))
+        xp.subtract(u, out, out=out)
+        xp.subtract(out, factors[1], out=out)
+        xp.multiply(out, factors[2], out=out)
+
+    threads.each(work, parts)
+    return dx.reshape(tape[0].shape), *totals
 
 
 # ---- means over groups ---------------------------------------------------------------------------

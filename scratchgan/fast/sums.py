@@ -3,6 +3,8 @@
 import functools
 import math
 
+import numpy
+
 from scratchgan import xp
 
 
@@ -27,6 +29,22 @@ def channel_mean(x):
     width = x.shape[-1]
     totals = x.reshape(-1, width) @ ones(width, x.dtype)
     return totals.reshape(*x.shape[:-1], 1) / width
+
+
+def long_rows(x, *vectors):
+    """Return x (n, C), contiguous, in longer rows, and each vector (C,) repeated for them.
+
+    NumPy copies a vector again and again beside rows that are shorter than its buffer.
+    """
+    times = repeats(*x.shape)
+    wide = [xp.broadcast_to(vector, (times, len(vector))).reshape(-1) for vector in vectors]
+    return x.reshape(-1, times * x.shape[1]), *wide
+
+
+@functools.lru_cache(256)
+def repeats(n, C):
+    """Return how many of n rows make a long one: the fewest that do, if four such rows remain."""
+    return next((k for k in range(-(-numpy.getbufsize() // C), n // 4 + 1) if n % k == 0), 1)
 
 
 def ones(n, dtype):

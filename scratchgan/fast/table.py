@@ -12,7 +12,8 @@ from scratchgan.fast import activations, compose, convolution, normalization, op
 from scratchgan.fast import recurrent as fast_recurrent
 from scratchgan.fast import sums as fast_sums
 from scratchgan.layers import conv, functions, sums
-from scratchgan.layers.activations import LeakyReLU
+from scratchgan.layers.activations import LeakyReLU, ReLU
+from scratchgan.layers.base import Pointwise
 from scratchgan.layers.compose import Sequential
 from scratchgan.layers.norm import BatchNorm, Normalization
 from scratchgan.layers.recurrent import Recurrent
@@ -44,6 +45,8 @@ PAIRS = [
     pair(Normalization, "pull", normalization.pull),
     pair(Normalization, "backward", normalization.backward),
     pair(BatchNorm, "forward", normalization.batch_norm_forward),
+    pair(Pointwise, "pull", activations.pull),
+    pair(ReLU, "f", activations.relu),
     pair(LeakyReLU, "f", activations.leaky_relu),
     pair(LeakyReLU, "derivative", activations.leaky_relu_derivative),
     pair(functions, "softplus", activations.softplus),

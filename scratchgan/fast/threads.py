@@ -13,6 +13,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from scratchgan import xp
+
+LEAST = 2**21  # numbers of an array that two caches hold no better than one
 _pool = None
 count = 1  # threads of ours
 
@@ -29,7 +32,7 @@ def use(threads=0, *, blas=True):
 
     threads = threads or idle()
     count = 1 if blas else threads
-    _pool = ThreadPoolExecutor(count) if count > 1 else None
+    _pool = ThreadPoolExecutor(count - 1) if count > 1 else None
     threadpool_limits(threads if blas else 1, user_api="blas")
 
 
@@ -59,7 +62,34 @@ def others(looks=10, pause=0.002, file=Path("/proc/loadavg")):
 
 
 def each(work, items):
-    """Return [work(item) for item in items], on our threads; each item writes to its own place."""
+    """Return [work(item) for item in items], on our threads; each item writes to its own place.
+
+    This thread takes its turns, too: it need not be woken, and none waits for a thread that waits.
+    """
     if _pool is None or len(items) < 2:
         return [work(item) for item in items]
-    return list(_pool.map(work, items))
+    todo, results = enumerate(items), [None] * len(items)
+
+    def take_turns():
+        for index, item in todo:
+            results[index] = work(item)
+
+    helpers = [_pool.submit(take_turns) for _ in range(min(count, len(items)) - 1)]
+    try:
+        take_turns()
+    finally:
+        for helper in [helper for helper in helpers if not helper.cancel()]:
+            helper.result()
+    return results
+
+
+def parts(x):
+    """Return slices of x's first axis for `each`: a share for each useful thread, or `...`."""
+    n = useful(x)
+    edges = [len(x) * i // n for i in range(n + 1)] if n > 1 else []
+    return [slice(a, b) for a, b in zip(edges, edges[1:], strict=False) if a < b] or [...]
+
+
+def useful(x):
+    """Return how many threads pay where each number of x is touched once or twice: many, or one."""
+    return count if x.size >= LEAST and not xp.on_gpu() else 1

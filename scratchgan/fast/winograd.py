@@ -1,18 +1,19 @@
 """Two-dimensional convolutions with fewer products: Winograd's minimal filtering.
 
-A convolution with r taps computes two neighbouring outputs from r + 1 pixels. Written out that
-takes 2 r products, but r + 1 suffice: transform the pixels, d -> B^T d, and the taps, g -> G g,
+A convolution with r taps computes m neighbouring outputs from m + r - 1 pixels. Written out that
+takes m r products, but m + r - 1 suffice: transform the pixels, d -> B^T d, and the taps, g -> G g,
 multiply number by number, transform the products, y = A^T [(G g) * (B^T d)] (Winograd 1980; Lavin &
-Gray 2016). The matrices for r = 2, F(2, 2), and for r = 3, F(2, 3), stand below.
+Gray 2016). This is F(m, r); its three matrices are made below, for m = 2 or 4 and r = 2 or 3.
 
 In two dimensions each transform is applied to the rows and to the columns, as one product with a
-Kronecker product: B^T d B is (B^T x B^T) d, d a list of (r + 1)^2 pixels. A tile of 2 x 2 outputs
-takes (r + 1)^2 products in place of 4 r^2: 9 of 16, or 16 of 36. With C input and O output channels
-"a product" is a vector (C,) times a matrix (C, O), and the same place of all tiles, here called a
-point, shares the matrix: one product (tiles, C) @ (C, O) for each point.
+Kronecker product: B^T d B is (B^T x B^T) d, d a list of (m + r - 1)^2 pixels. A tile of m x m
+outputs takes (m + r - 1)^2 products in place of m^2 r^2: F(2, 2) 9 of 16, F(4, 2) 25 of 64, F(2, 3)
+16 of 36, F(4, 3) 36 of 144. With C input and O output channels "a product" is a vector (C,) times a
+matrix (C, O), and the same place of all tiles, here called a point, shares the matrix: one product
+(tiles, C) @ (C, O) for each point.
 
 A kernel of 2 s or 3 s taps with stride s is one of 2 or 3 taps with stride 1 on blocks of s x s
-pixels, here called cells, with s s C channels (space to depth). Kernel 4, stride 2 takes F(2, 2).
+pixels, here called cells, with s s C channels (space to depth). Kernel 4, stride 2 has r = 2.
 
 The map x -> y is A^T after products after B^T. Its adjoints are the adjoints of the steps, in
 reverse: dx = B [(U^T products) A dy], and dW = G^T [(B^T x)^T (A dy)] (docs/convolution.md).
@@ -21,34 +22,67 @@ A block of pictures takes six long calls of NumPy, and all views are made before
 that want Python's interpreter at once, one must sleep, and to wake it takes longer than a call.
 """
 
+import functools
 import itertools
 import math
+
+import numpy
 
 from scratchgan import xp
 from scratchgan.fast import threads
 
 CHANNELS = 64  # a transform costs as much for few channels as for many, a product less
 SMALL = 10**6  # multiply-adds of a product that OpenBLAS computes without rearranging its factors
-TILES = 256  # that are transformed and multiplied at once: they stay in a core's cache
+NUMBERS = 500_000  # of the points of pixels that are made and multiplied at once
+KERNEL = 64  # tiles: the transform of a kernel takes about as long as the products of so many
+GAIN = 0.8  # of the products written out: with more, the transforms take what is won
 
-B_T = {2: [[1, -1, 0], [0, 1, 0], [0, -1, 1]],
-       3: [[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]]}  # fmt: skip
-G = {2: [[1, 0], [1, 1], [0, 1]],
-     3: [[1, 0, 0], [1 / 2, 1 / 2, 1 / 2], [1 / 2, -1 / 2, 1 / 2], [0, 0, -1]]}  # fmt: skip
-A_T = {2: [[1, 1, 0], [0, 1, 1]],
-       3: [[1, 1, 1, 0], [0, 1, -1, 1]]}  # fmt: skip
+# The numbers at which the polynomials of pixels and taps are multiplied; the last is infinity.
+PLACES = {(2, 2): [0, 1], (2, 3): [0, 1, -1], (4, 2): [0, 1, -1, 2], (4, 3): [0, 1, -1, 1 / 2, -2]}
 
 
 def pays(kernel, stride, dilation, C, outputs):
     """Whether this is faster than `convolution.py` without it: measured, see docs/performance.md.
 
-    outputs: y's shape. Not on the GPU, which wants few large products, or if tiles reach beyond y.
+    outputs: y's shape. Not on the GPU, which wants few large products.
     """
     kernels = (((3, 3), (1, 1)), ((4, 4), (2, 2)))
     if (kernel, stride) not in kernels or dilation != (1, 1) or xp.on_gpu():
         return False
-    count, enough = math.prod(tiles(outputs)), min(C, outputs[-1]) >= CHANNELS
-    return enough and count >= TILES and 4 * count <= 1.2 * math.prod(outputs[:-1])
+    taps, cells = kernel[0] // stride[0], stride[0] ** 2 * C
+    enough, most = min(C, outputs[-1]) >= CHANNELS, GAIN * taps**2 * math.prod(outputs[:-1])
+    return enough and cost(best(taps, cells, outputs), cells, outputs) <= most
+
+
+def best(taps, cells, outputs):
+    """Return the F, (m, taps), that is fastest for y of this shape; cells: channels of a cell."""
+    return min(((m, taps) for m in (2, 4)), key=lambda F: cost(F, cells, outputs))
+
+
+def cost(F, cells, outputs):
+    """Return how many products of a vector (cells,) with a matrix take as long as y of this shape.
+
+    In a tile there is one for each point, and transforms: from pixels to points, points to outputs.
+    """
+    points, pixels = (sum(F) - 1) ** 2, F[0] ** 2
+    of_a_tile = points * (1 + points / outputs[-1] + pixels / cells)
+    return math.prod(tiles(outputs, F)) * of_a_tile + KERNEL * points
+
+
+def matrices(F):
+    """Return B^T, G, A^T of F(m, r), by Toom and Cook's product of polynomials.
+
+    The rows of G and the columns of A^T are powers of the places, G's divided by the product of
+    the differences to other places. A row of B^T is the polynomial that is 0 at all others.
+    """
+    (m, r), places = F, numpy.array(PLACES[F], float)
+    others = [numpy.delete(places, i) for i in range(len(places))]
+    differences = [numpy.prod(a - rest) for a, rest in zip(places, others, strict=True)]
+    B_T = [[*numpy.poly(rest)[::-1], 0] for rest in others] + [numpy.poly(places)[::-1]]
+    G = numpy.vander(places, r, increasing=True) / numpy.array(differences)[:, None]
+    A_T = numpy.vander(places, m, increasing=True).T
+    at_infinity = numpy.eye(r)[-1:], numpy.eye(m)[:, -1:]  # the highest powers' factors
+    return numpy.array(B_T), numpy.vstack([G, at_infinity[0]]), numpy.hstack([A_T, at_infinity[1]])
 
 
 # ---- the three maps ------------------------------------------------------------------------------
@@ -59,23 +93,24 @@ def correlate(x, W, borders, stride):
 
     borders: the zeros (before, after) on both axes; a negative number cuts pixels off.
     """
-    taps, O = len(W) // stride, W.shape[-1]
+    O = W.shape[-1]
     axes = zip(x.shape[1:-1], borders, strict=True)
     sides = [(n + sum(border) - len(W)) // stride + 1 for n, border in axes]
     y = xp.empty((len(x), *sides, O), dtype=x.dtype)
-    U = transform_kernel(W, taps, stride)
+    F = best(len(W) // stride, stride**2 * W.shape[2], y.shape)
+    U = transform_kernel(W, F, stride)
 
     def work(blocks):
         for n, some in blocks:
             memory = Memory(x.dtype)
-            pixels = Pixels((n, *x.shape[1:]), sides, taps, borders, stride, memory)
-            outputs = Outputs((n, *sides, O), taps, memory)
+            pixels = Pixels((n, *x.shape[1:]), sides, F, borders, stride, memory)
+            outputs = Outputs((n, *sides, O), F, memory)
             for block in some:
                 pixels.transform(x[block])
                 multiply(pixels.points, U, outputs.points)
                 outputs.write(y[block])
 
-    threads.each(work, shares(y.shape, U))
+    threads.each(work, shares(y.shape, U.shape[1:], F))
     return y
 
 
@@ -84,46 +119,48 @@ def input_grad(W, dy, shape, padding, stride):
 
     padding: the zeros on both sides of each axis.
     """
-    taps, borders = len(W) // stride, [(p, p) for p in padding]
+    s, borders = stride, [(p, p) for p in padding]
+    F = best(len(W) // s, s * s * W.shape[2], dy.shape)
     dx = xp.empty(shape, dtype=dy.dtype)
-    U = transform_kernel(W, taps, stride)
-    transposed = Memory(W.dtype).array(0, len(U), U.shape[2], U.shape[1])  # views would be slow
-    transpose = lambda some: xp.copyto(transposed[some], U[some].swapaxes(1, 2))
-    threads.each(transpose, cut(len(U), threads.count))
+    U = transform_kernel(exchanged(W, F[1], s), F, 1)  # (points, O, s s C)
 
     def work(blocks):
         for n, some in blocks:
             memory = Memory(dy.dtype)
-            pixels = Pixels((n, *shape[1:]), dy.shape[1:-1], taps, borders, stride, memory)
-            outputs = Outputs((n, *dy.shape[1:]), taps, memory)
+            pixels = Pixels((n, *shape[1:]), dy.shape[1:-1], F, borders, s, memory)
+            outputs = Outputs((n, *dy.shape[1:]), F, memory)
             for block in some:
                 outputs.transform(dy[block])
-                multiply(outputs.points, transposed, pixels.points)
+                multiply(outputs.points, U, pixels.points)
                 pixels.write(dx[block])
 
-    threads.each(work, shares(dy.shape, U))
+    threads.each(work, shares(dy.shape, U.shape[1:], F))
     return dx
 
 
 def weight_grad(x, dy, kernel, borders, stride):
     """Return dW (k, k, C, O), k = 2 or 3 strides: the adjoint of W -> correlate(x, W), at dy."""
-    taps, dtype = kernel // stride, xp.result_type(x, dy)
-    dU = xp.zeros(((taps + 1) ** 2, stride**2 * x.shape[-1], dy.shape[-1]), dtype=dtype)
+    cells, O = stride**2 * x.shape[-1], dy.shape[-1]
+    F = best(kernel // stride, cells, dy.shape)
 
     def work(blocks):
-        total, product = xp.zeros_like(dU), xp.empty_like(dU)
-        sides = dy.shape[1:-1]
+        total, product = None, None
         for n, some in blocks:
-            pixels = Pixels((n, *x.shape[1:]), sides, taps, borders, stride, Memory(x.dtype))
-            outputs = Outputs((n, *dy.shape[1:]), taps, Memory(dy.dtype))
+            pixels = Pixels((n, *x.shape[1:]), dy.shape[1:-1], F, borders, stride, Memory(x.dtype))
+            outputs = Outputs((n, *dy.shape[1:]), F, Memory(dy.dtype))
             for block in some:
                 pixels.transform(x[block])
                 outputs.transform(dy[block])
-                xp.matmul(pixels.points.swapaxes(1, 2), outputs.points, out=product)
-                xp.add(total, product, out=total)
-        return total
+                product = xp.matmul(pixels.points.swapaxes(1, 2), outputs.points, out=product)
+                if total is None:
+                    total, product = product, xp.empty_like(product)
+                else:
+                    total += product
+        return kernel_from_points(total, F, stride)
 
-    return kernel_from_points(threads.each(work, shares(dy.shape, dU)) or [dU], taps, stride)
+    dWs = threads.each(work, shares(dy.shape, (cells, O), F))
+    zeros = xp.zeros((kernel, kernel, x.shape[-1], O), dtype=xp.result_type(x, dy))
+    return sum(dWs[1:], start=dWs[0]) if dWs else zeros
 
 
 # ---- transforms, each beside its adjoint ---------------------------------------------------------
@@ -150,23 +187,25 @@ class Memory:
 class Pixels:
     """The pixels x of a block of pictures, and their points B^T x B (points, tiles, s s C)."""
 
-    def __init__(self, shape, sides, taps, borders, s, memory):
-        (n, height, width, C), (_, rows, columns), m = shape, tiles((1, *sides)), taps + 1
-        self.matrix = kronecker(B_T, taps, memory.dtype)
-        room = ((2 * rows + taps - 1) * s, (2 * columns + taps - 1) * s)
+    def __init__(self, shape, sides, F, borders, s, memory):
+        (n, height, width, C), (_, rows, columns) = shape, tiles((1, *sides), F)
+        self.m, side = F[0], sum(F) - 1  # of outputs and of cells in a tile
+        self.matrix = kronecker(F, 0, memory.dtype)
+        self.own = (self.m * rows * s, self.m * columns * s)
+        room = [length + (F[1] - 1) * s for length in self.own]
         self.padded = xp.zeros((n, *room, C), dtype=memory.dtype)
         self.rows, r = overlap(height, borders[0], room[0])
         self.columns, c = overlap(width, borders[1], room[1])
         self.inside = self.padded[:, r, c]  # the pixels that lie in x[:, rows, columns]
         of_n, of_row, of_column, of_channel = self.padded.strides
-        pixel, cell, tile = ((k * of_row, k * of_column) for k in (1, s, 2 * s))
+        pixel, cell, tile = ((k * of_row, k * of_column) for k in (1, s, self.m * s))
         self.windows = xp.lib.stride_tricks.as_strided(
             self.padded,
-            (n, rows, columns, m, m, s, s, C),
+            (n, rows, columns, side, side, s, s, C),
             (of_n, *tile, *cell, *pixel, of_channel),
         )
         self.cells = memory.array(0, *self.windows.shape)
-        self.points = memory.array(1, m * m, n * rows * columns, s * s * C)
+        self.points = memory.array(1, side * side, n * rows * columns, s * s * C)
 
     def transform(self, x):
         """Write the points of x."""
@@ -177,10 +216,12 @@ class Pixels:
     def write(self, dx):
         """Write dx, by the adjoint of `transform`: pixels that several tiles read get the sum."""
         collect(self.matrix.T, self.points, self.cells)
-        self.padded[...] = 0
-        for i in (slice(0, 2), slice(2, None)):  # tiles are 2 cells apart: within two, none meet
-            for j in (slice(0, 2), slice(2, None)):
-                self.windows[:, :, :, i, j] += self.cells[:, :, :, i, j]
+        own, beyond = slice(0, self.m), slice(self.m, None)  # cells of this tile, and of the next
+        self.padded[:, self.own[0] :] = 0
+        self.padded[:, :, self.own[1] :] = 0
+        self.windows[:, :, :, own, own] = self.cells[:, :, :, own, own]
+        for i, j in ((own, beyond), (beyond, own), (beyond, beyond)):  # of two tiles, none meet
+            self.windows[:, :, :, i, j] += self.cells[:, :, :, i, j]
         if self.inside.shape != dx.shape:  # pixels that no tap meets
             dx[...] = 0
         dx[:, self.rows, self.columns] = self.inside
@@ -189,38 +230,39 @@ class Pixels:
 class Outputs:
     """The outputs y of a block of pictures, and their points P (points, tiles, O): y = A^T P A."""
 
-    def __init__(self, shape, taps, memory):
-        (n, height, width, O), (_, rows, columns) = shape, tiles(shape)
-        self.matrix = kronecker(A_T, taps, memory.dtype)
-        self.even = None  # of outputs with odd sides: room for whole tiles, with zeros beyond
-        if (height, width) != (2 * rows, 2 * columns):
-            self.even = xp.zeros((n, 2 * rows, 2 * columns, O), dtype=memory.dtype)
-            self.inside = self.even[:, :height, :width]
-        self.split = (n, rows, 2, columns, 2, O)
-        self.points = memory.array(0, (taps + 1) ** 2, n * rows * columns, O)
-        self.tiles = memory.array(1, n, rows, columns, 2, 2, O)
+    def __init__(self, shape, F, memory):
+        (n, height, width, O), (_, rows, columns), m = shape, tiles(shape, F), F[0]
+        self.matrix = kronecker(F, 2, memory.dtype)
+        self.whole = None  # where y does not fill its tiles: room that does, with zeros beyond y
+        if (height, width) != (m * rows, m * columns):
+            self.whole = xp.zeros((n, m * rows, m * columns, O), dtype=memory.dtype)
+            self.inside = self.whole[:, :height, :width]
+        self.split = (n, rows, m, columns, m, O)
+        self.points = memory.array(0, (sum(F) - 1) ** 2, n * rows * columns, O)
+        self.tiles = memory.array(1, n, rows, columns, m, m, O)
 
     def write(self, y):
         """Write y."""
         collect(self.matrix, self.points, self.tiles)
-        even = y if self.even is None else self.even
-        xp.copyto(even.reshape(self.split).swapaxes(2, 3), self.tiles)
-        if self.even is not None:
+        whole = y if self.whole is None else self.whole
+        xp.copyto(whole.reshape(self.split).swapaxes(2, 3), self.tiles)
+        if self.whole is not None:
             xp.copyto(y, self.inside)
 
     def transform(self, dy):
         """Write the points A dy A^T: the adjoint of `write`."""
-        if self.even is not None:
+        if self.whole is not None:
             xp.copyto(self.inside, dy)
-            dy = self.even
+            dy = self.whole
         xp.copyto(self.tiles, dy.reshape(self.split).swapaxes(2, 3))
         spread(self.matrix.T, self.tiles, self.points)
 
 
-def kronecker(tables, taps, dtype):
-    """Return the transform of rows and columns, M x M, for the matrix M of one axis."""
-    matrix = xp.asarray(tables[taps], dtype=dtype)
-    return xp.kron(matrix, matrix)
+@functools.lru_cache
+def kronecker(F, which, dtype):
+    """Return the transform of rows and columns, M x M, for one of `matrices`."""
+    matrix = matrices(F)[which].astype(dtype)
+    return numpy.kron(matrix, matrix)
 
 
 def spread(matrix, values, points):
@@ -246,9 +288,9 @@ def multiply(V, U, M):
     xp.matmul(V.reshape(points, -1, rows, K), U[:, None], out=M.reshape(points, -1, rows, columns))
 
 
-def transform_kernel(W, taps, s):
+def transform_kernel(W, F, s):
     """Return U = G W G^T (points, s s C, O)."""
-    matrix, (C, O) = kronecker(G, taps, W.dtype), W.shape[2:]
+    matrix, taps, (C, O) = kronecker(F, 1, W.dtype), F[1], W.shape[2:]
     g = W.reshape(taps, s, taps, s, C, O).transpose(1, 3, 4, 0, 2, 5)  # (s, s, C, taps, taps, O)
     U = Memory(W.dtype).array(0, len(matrix), s, s, C, O)
 
@@ -256,31 +298,35 @@ def transform_kernel(W, taps, s):
         values = g[:, :, some].reshape(s, s, -1, taps * taps, O)
         xp.matmul(matrix, values, out=U.transpose(1, 2, 3, 0, 4)[:, :, some])
 
-    threads.each(work, cut(C, threads.count))
+    threads.each(work, cut(C, threads.useful(U)))
     return U.reshape(len(matrix), s * s * C, O)
 
 
-def kernel_from_points(dUs, taps, s):
-    """Return dW = G^T (sum of the dU) G (k, k, C, O): the adjoint of `transform_kernel`."""
-    matrix, C, O = kronecker(G, taps, dUs[0].dtype).T, dUs[0].shape[1] // s**2, dUs[0].shape[2]
-    dUs = [dU.reshape(-1, s, s, C, O).transpose(1, 2, 3, 0, 4) for dU in dUs]  # (s, s, C, M, O)
-    dW = xp.empty((taps, s, taps, s, C, O), dtype=dUs[0].dtype)
+def exchanged(W, taps, s):
+    """Return W as a kernel of whole cells that maps outputs to cells: (taps, taps, O, s s C)."""
+    C, O = W.shape[2:]
+    views = W.reshape(taps, s, taps, s, C, O).transpose(0, 2, 5, 1, 3, 4)
+    kernel = xp.empty((taps, taps, O, s, s, C), dtype=W.dtype)
+    copy = lambda some: xp.copyto(kernel[..., some], views[..., some])
+    threads.each(copy, cut(C, threads.useful(W)))
+    return kernel.reshape(taps, taps, O, -1)
 
-    def work(some):
-        total = sum((dU[:, :, some] for dU in dUs[1:]), start=dUs[0][:, :, some])
-        dg = (matrix @ total).reshape(s, s, -1, taps, taps, O)
-        dW[:, :, :, :, some] = dg.transpose(3, 0, 4, 1, 2, 5)
 
-    threads.each(work, cut(C, threads.count))
+def kernel_from_points(dU, F, s):
+    """Return dW = G^T dU G (k, k, C, O): the adjoint of `transform_kernel`."""
+    taps, C, O = F[1], dU.shape[1] // s**2, dU.shape[2]
+    points = dU.reshape(-1, s, s, C, O).transpose(1, 2, 3, 0, 4)  # (s, s, C, points, O)
+    dg = kronecker(F, 1, dU.dtype).T @ points  # (s, s, C, taps taps, O)
+    dW = dg.reshape(s, s, C, taps, taps, O).transpose(3, 0, 4, 1, 2, 5)
     return dW.reshape(taps * s, taps * s, C, O)
 
 
 # ---- the work in blocks --------------------------------------------------------------------------
 
 
-def tiles(shape):
+def tiles(shape, F):
     """Return n, and the rows and columns of tiles of a y of shape (n, H, W_, O)."""
-    return shape[0], -(-shape[1] // 2), -(-shape[2] // 2)
+    return shape[0], -(-shape[1] // F[0]), -(-shape[2] // F[0])
 
 
 def overlap(length, border, room):
@@ -296,15 +342,17 @@ def cut(length, count):
     return [slice(a, b) for a, b in zip(edges, edges[1:], strict=False) if a < b]
 
 
-def shares(shape, U):
+def shares(shape, matrix, F):
     """Return for each thread its blocks of pictures: pairs (length, slices of this length).
 
-    A block has about TILES tiles, or more if U, which every block reads, is large.
+    A block has NUMBERS points, or more if the matrix (rows, columns) of a point, which every block
+    reads, is large; each thread has as many blocks.
     """
-    count, rows, columns = tiles(shape)
-    most = max(TILES, U[0].size // sum(U.shape[1:])) // (rows * columns)
+    count, rows, columns = tiles(shape, F)
+    of_a_tile = (sum(F) - 1) ** 2 * max(matrix)
+    most = max(NUMBERS // of_a_tile, math.prod(matrix) // sum(matrix)) // (rows * columns)
     size = min(max(most, 1), -(-count // threads.count))
-    blocks = cut(count, -(-count // size)) if count else []
+    blocks = cut(count, -(-count // (size * threads.count)) * threads.count) if count else []
     length = lambda block: block.stop - block.start
     of_threads = [sorted(blocks[some], key=length) for some in cut(len(blocks), threads.count)]
     return [[(n, list(some)) for n, some in itertools.groupby(mine, length)] for mine in of_threads]
