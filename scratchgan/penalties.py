@@ -151,18 +151,20 @@ class PathLength:
     """weight E (|J^T y| - a)^2, J a generator's Jacobian at its styles, y random pictures.
 
         g = J^T y, y ~ N(0, 1 / (H W_)),   length[n] = sqrt(mean over styles of |g[n, i]|^2)
-        a <- a + decay (E length - a),     value = weight E (length - a)^2
+        a <- a + share (E length - a),     value = weight E (length - a)^2
 
     All lengths shall be the same, whatever it is: a step in the space of styles then changes each
     picture as much (Karras et al. 2020; the scale of y and the mean over styles are from their
-    code, and so are weight 2 and decay 0.01). In the gradient, a is a constant. `mean` is a, and
-    starts at 0. Called every 4 steps, as there, with `weight=2 * lazily(step, 4)`.
+    code, and so are weight 2 and decay 0.01). In the gradient, a is a constant. `mean` is a. share
+    is decay, and in the first 1 / decay calls more: a is then a plain mean. Theirs starts at 0, and
+    pulls all lengths down meanwhile. decay=0: a stays as it is, 0 unless set. Called every 4 steps,
+    as there, with `weight=2 * lazily(step, 4)`.
     """
 
     def __init__(self, *, decay=0.01):
         if not 0 <= decay <= 1:
             raise ValueError(f"PathLength: decay is {decay}, wanted a number from 0 to 1")
-        self.decay = float(decay)
+        self.decay, self.calls = float(decay), 0
         self.mean = xp.zeros((), dtype="float32")
 
     def __call__(self, G, styles, *, rng, weight=2.0):
@@ -177,7 +179,9 @@ class PathLength:
         g, kept = G.pull(tape, y)  # (N, n, F)
         rows = math.prod(g.shape[1:-1])
         length = xp.sqrt((g * g).reshape(len(g), -1).sum(1) * (1 / rows))  # (N,)
-        self.mean += self.decay * (length.mean() - self.mean)
+        self.calls += 1
+        share = max(self.decay, 1 / self.calls) if self.decay else 0.0
+        self.mean += share * (length.mean() - self.mean)
         distance = length - self.mean.astype(length.dtype)
         slope = distance * (2 * weight / (rows * len(g))) / xp.maximum(length, TINY)
         v = g * slope.reshape(-1, *[1] * (g.ndim - 1))

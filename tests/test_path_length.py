@@ -121,17 +121,37 @@ def test_gradients_of_every_param_of_mapping_and_synthesis():
     gradients_are_the_values()
 
 
-def test_the_running_mean():
+def mean_of_the_first(decay=0.25):
+    """a is the mean of all lengths until 1 / decay of them are known, and then forgets; it starts from no 0."""
     mapping, synthesis, z = generator()
-    path, styles = PathLength(decay=0.25), mapping(z)
-    first, _ = path(copy.deepcopy(synthesis), styles, rng=np.random.default_rng(7))
-    fixed = PathLength(decay=0.0)
-    fixed.mean[...] = path.mean
-    assert float(path.mean) > 0
-    assert first == fixed(copy.deepcopy(synthesis), styles, rng=np.random.default_rng(7))[0]
-    level = PathLength(decay=1.0)  # of what is there now
-    level(copy.deepcopy(synthesis), styles, rng=np.random.default_rng(7))
-    assert float(path.mean) == pytest.approx(float(level.mean) / 4, rel=1e-6)
+    path, styles, lengths, a = PathLength(decay=decay), mapping(z), [], None
+    for call in range(1, 8):
+        level = PathLength(decay=1.0)  # of what is there now
+        level(copy.deepcopy(synthesis), call * styles, rng=np.random.default_rng(call))
+        lengths.append(float(level.mean))
+        value, _ = path(copy.deepcopy(synthesis), call * styles, rng=np.random.default_rng(call))
+        a = np.mean(lengths) if call <= 4 else a + 0.25 * (lengths[-1] - a)
+        assert float(path.mean) == pytest.approx(a, rel=1e-6)
+        fixed = PathLength(decay=0.0)
+        fixed.mean[...] = path.mean
+        assert value == fixed(copy.deepcopy(synthesis), call * styles, rng=np.random.default_rng(call))[0]
+        assert fixed.mean == path.mean
+
+
+def test_the_running_mean():
+    mean_of_the_first()
+
+
+def test_a_mean_that_starts_at_0_is_caught(monkeypatch):
+    """For some hundred calls, it pulls all lengths down."""
+    right = PathLength.__call__
+
+    def late(self, *args, **options):
+        self.calls = 10**9
+        return right(self, *args, **options)
+
+    monkeypatch.setattr(PathLength, "__call__", late)
+    caught(mean_of_the_first)
 
 
 class Held(training.Model):
