@@ -27,10 +27,10 @@ RECIPES = {
     "r1gan": ("", "--lr 2e-4", "--width 64", "--average 0", "--gamma 10", "--penalty-every 1"),
     "wgan_gp": ("", "--lr 1e-4", "--width 64", "--average 0", "--critic-steps 5"),
     "dragan": ("", "--lr 2e-4", "--width 64", "--average 0", "--penalty 1"),
-    "sngan": ("", "--width 24", "--lr 1e-3", "--width 24 --lr 1e-3 --average 0.998", "--width 24 --lr 5e-4"),
+    "sngan": ("", "--lr 2e-3", "--lr-G 5e-4", "--width 64", "--average 0"),
     "ragan": ("", "--width 64", "--lr-G 2e-4", "--average 0"),
     "dcgan": ("", "--hidden 0", "--width 64", "--lr-G 2e-4", "--average 0", "--upsample nearest"),
-    "gan": ("", "--lr 1e-3", "--average 0"),
+    "gan": ("", "--lr 2e-4", "--average 0"),
 }
 
 

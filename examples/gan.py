@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scratchgan import data, losses, training, xp
-from scratchgan.layers import Dense, Flatten, LeakyReLU, ReLU, Reshape, Sequential, Tanh
+from scratchgan.layers import BatchNorm, Dense, Flatten, LeakyReLU, ReLU, Reshape, Sequential, Tanh
 from scratchgan.optim import EMA, Adam
 from scratchgan.training import option
 
@@ -38,19 +38,19 @@ EQUILIBRIA = {  # what the losses are where G draws as the data are, and D can t
 
 @dataclass
 class Settings(training.Settings):
-    """The paper leaves most of these open; these worked best among a few tried on glyphs."""
+    """The paper leaves most of these open; where these come from: docs/recipes.md."""
 
-    steps: int = option(30_000, "training steps: one is a step of D and a step of G", minimum=1)
-    batch_size: int = option(128, "real images in a training step", minimum=1)
+    steps: int = option(15_000, "training steps: one is a step of D and a step of G", minimum=1)
+    lr: float = option(1e-3, "learning rate", minimum=1e-12)
     sample_every: int = option(1000, "steps from one picture of samples to the next", minimum=1)
     checkpoint_every: int = option(2000, "steps from one checkpoint to the next", minimum=1)
     loss: str = option("nonsaturating", "what D and G play for", choices=tuple(LOSSES))
     latent: int = option(100, "length of the latent vector z", minimum=1)
-    average: float = option(0.0, "decay of G's average; 0: none", minimum=0, maximum=0.99999)
+    average: float = option(0.999, "decay of G's average; 0: none", minimum=0, maximum=0.99999)
 
 
 class GAN(training.Model):
-    """G: 100-128-784, D: 784-128-1, for images of 28 x 28 pixels in [-1, 1]."""
+    """G: 100-256-512-784, D: 784-256-256-1, for images of 28 x 28 pixels in [-1, 1]."""
 
     def __init__(self, settings, shape, rng):
         super().__init__(settings, shape, rng)
@@ -63,14 +63,16 @@ class GAN(training.Model):
     def networks(self, shape, rng):
         pixels = int(np.prod(shape))
         G = Sequential(
-            Dense(self.settings.latent, 128, rng=rng), ReLU(),
-            Dense(128, pixels, rng=rng), Tanh(),
+            Dense(self.settings.latent, 256, rng=rng), BatchNorm(256), ReLU(),
+            Dense(256, 512, rng=rng), BatchNorm(512), ReLU(),
+            Dense(512, pixels, rng=rng), Tanh(),
             Reshape(*shape),
         )  # fmt: skip
         D = Sequential(
             Flatten(),
-            Dense(pixels, 128, rng=rng), LeakyReLU(0.2),
-            Dense(128, 1, rng=rng),  # a logit: the losses hold the sigmoid
+            Dense(pixels, 256, rng=rng), LeakyReLU(0.2),
+            Dense(256, 256, rng=rng), LeakyReLU(0.2),
+            Dense(256, 1, rng=rng),  # a logit: the losses hold the sigmoid
         )  # fmt: skip
         return G, D
 

@@ -29,9 +29,10 @@ from scratchgan.weights import spectral_norm
 
 @dataclass
 class Settings(training.Settings):
-    """The paper's weights of the rotation losses, and setting C of SNGAN's, as in sngan.py."""
+    """The paper's weights of the rotation losses, and setting C of SNGAN's."""
 
     steps: int = option(3000, "training steps: one is a step of D and a step of G", minimum=1)
+    lr_G: float = option(2e-4, "learning rate of G", minimum=1e-12)
     latent: int = option(100, "length of the latent vector z", minimum=1)
     width: int = option(32, "channels of the stage next to the picture", minimum=1)
     average: float = option(0.0, "decay of G's average; 0: none", minimum=0, maximum=0.99999)
@@ -40,7 +41,7 @@ class Settings(training.Settings):
 
 
 class SSGAN(sngan.SNGAN):
-    """The game and the G of `sngan.py`. D: a trunk and two heads: [score, 4 logits of turns]."""
+    """The game of `sngan.py`. D: a trunk and two heads: [score, 4 logits of turns]."""
 
     rotations = Rotations()
 
