@@ -46,8 +46,8 @@ def test_param_is_param_alone():
 
 
 def test_the_twins_stay_small():
-    """1,550 were enough without recurrent layers."""
-    assert lines(of_room("fast")) <= 1760
+    """1,550 were enough without recurrent layers, 1,760 with small tiles alone and elementwise work on one thread."""
+    assert lines(of_room("fast")) <= 1950
 
 
 def test_the_gradient_checker_stays_small():
@@ -77,11 +77,12 @@ def test_the_workshop_stays_small():
     from 12,050 by sound, film and motions, their data and what is measured of them; by two problems whose densities are
     known, and samplers that use D; by PyTorch's recurrent weights. It grew from 13,850 by several processes that train
     together (a group, shares of random numbers, a trial of a step, checksums, one voice, one end), by what codes of
-    pictures are good for, by critics made into judges, and by pictures that are moved.
+    pictures are good for, by critics made into judges, and by pictures that are moved. It grew from 14,420 by the
+    networks of a StyleGAN2, and what is drawn by exchanging styles.
     """
     rooms = ("data", "metrics", "plots.py", "sounds.py", "control.py", "policy.py", "training", "tools", "support")
     rooms += ("parallel.py",)
-    assert lines(of_room(*rooms, "latent.py", "samplers.py")) <= 14_420
+    assert lines(of_room(*rooms, "latent.py", "samplers.py")) <= 14_600
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)

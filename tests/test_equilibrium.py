@@ -14,9 +14,9 @@ GAME, HINGE, CRITIC = {"D": 2 * LOG2, "G": LOG2}, {"D": 2.0}, {"D": 0.0}
 EXPECTED = {
     **dict.fromkeys(("gan", "gan2d", "dcgan", "cgan", "data_augmentation", "adversarial_nets", "r1gan", "pacgan",
                      "anogan", "unrolled", "unrolled_ring", "improved_gan", "improved_gan instance_noise 0.1",
-                     "diffaugment"), GAME),
-    **dict.fromkeys(("gan hinge", "sngan", "projection", "retrieval", "sagan"), HINGE),
-    **dict.fromkeys(("gan wasserstein", "wgan", "wgan_gp", "wgan_gp2d"), CRITIC),
+                     "diffaugment", "stylegan2"), GAME),
+    **dict.fromkeys(("gan hinge", "sngan", "projection", "retrieval", "sagan", "biggan"), HINGE),
+    **dict.fromkeys(("gan wasserstein", "wgan", "wgan_gp", "wgan_gp2d", "progressive"), CRITIC),
     "gan minimax": {"D": 2 * LOG2, "G": -LOG2},
     "gan least-squares": {"D": 0.25, "G": 0.125},
     "unrolled, saturating": {"D": 2 * LOG2, "G": -2 * LOG2},

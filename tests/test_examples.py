@@ -22,7 +22,7 @@ from scratchgan.examples.media import actions, video_gan, wavegan
 from scratchgan.examples.relatives import aae, began, bigan, ebgan, fgan, gan_cells, made, vae, vae_cells, vae_gan
 from scratchgan.examples.sequences import chorales, music_gan, seq2seq, seqgan, text_gan, text_lstm
 from scratchgan.examples.stability import adversarial_nets, dragan, r1gan, ragan, sngan, wgan, wgan_gp2d
-from scratchgan.examples.styles import diffaugment, sagan
+from scratchgan.examples.styles import biggan, diffaugment, progressive, sagan, stylegan2
 from scratchgan.examples.translation import cyclegan, font_style, inpainting, pix2pix, srgan
 from scratchgan.examples.uses import anogan, data_augmentation, retrieval
 from scratchgan.fast import threads
@@ -79,6 +79,12 @@ EXAMPLES = {
     "projection": (projection.ProjectionGAN, projection.Settings, {"width": 8}),
     "sagan": (sagan.SAGAN, sagan.Settings, {"width": 8}),
     "sagan, without attention": (sagan.SAGAN, sagan.Settings, {"width": 8, "attention": False}),
+    "biggan": (biggan.BigGAN, biggan.Settings, {"width": 8}),
+    "progressive": (progressive.Progressive, progressive.Settings, {"width": 4, "first": 28}),
+    "progressive, growing": (
+        progressive.Progressive, progressive.Settings, {"width": 4, "first": 14, "stay": 1, "fade": 2}
+    ),
+    "stylegan2": (stylegan2.StyleGAN2, stylegan2.Settings, {"width": 4}),
     "infogan": (infogan.InfoGAN, infogan.Settings, {"width": 8}),
     "infogan, other codes": (infogan.InfoGAN, infogan.Settings, {"width": 8, "categories": 3, "numbers": 1}),
     "semi_supervised": (semi_supervised.SemiSupervisedGAN, semi_supervised.Settings, {"width": 32}),
@@ -124,8 +130,9 @@ EXAMPLES = {
 OTHERS = (training.Translation, training.Sequences)
 # No GANs, and how their networks' names begin: `net`; `encoder` and `decoder`.
 LIKELIHOODS = {"chorales": "n", "text_lstm": "n", "made": "n", "made, lstm": "n", "vae_cells": "ed", "vae": "ed"}
-# All players step in one pass, or play about codes, with tests of their own: test_vae_gan, test_bigan, test_aae.
-ALONE = {*LIKELIHOODS, "vae_gan", "bigan", "bigan, batch norm in D", "aae"}
+# All players step in one pass, or play about codes, or G is two networks, with tests of their own: test_vae_gan,
+# test_bigan, test_aae, test_stylegan2.
+ALONE = {*LIKELIHOODS, "vae_gan", "bigan", "bigan, batch norm in D", "aae", "stylegan2"}
 GAMES = [name for name, (Model, *_) in EXAMPLES.items() if not (issubclass(Model, OTHERS) or name in ALONE)]
 FEW_PAIRS = {"train": 500, "test": 100}  # of glyphs, in place of 10,000 and 2,000
 # Rates that fall to 0 at the last step (tests/test_classifier.py, tests/test_cyclegan.py,
@@ -271,7 +278,7 @@ def test_two_steps(name):
     # The oracle says the data, and the best weights wait for better ones.
     own = lambda path: path.endswith(".W") and not path.startswith(("oracle/", "best/"))
     before = {path: array for path, array in model.state().items() if own(path)}
-    assert {path[0] for path in before} >= set(LIKELIHOODS.get(name, "GD"))
+    assert {path[0] for path in before} >= set((LIKELIHOODS | {"stylegan2": "fgD"}).get(name, "GD"))
     for _ in range(2):
         printed = model.step(batches)
         assert all(np.isfinite(float(loss)) for loss in printed.values())
@@ -290,7 +297,8 @@ def test_the_generator_hears_the_discriminator(name):
     before = [param.value.copy() for param in other.D.params()]
     generator_step(one, 16)
     generator_step(other, 16)
-    assert not np.array_equal(one.G.params()[0].value, other.G.params()[0].value)
+    pairs = zip(one.G.params(), other.G.params(), strict=True)
+    assert any(not np.array_equal(param.value, twin.value) for param, twin in pairs)
     for param, value in zip(other.D.params(), before, strict=True):
         np.testing.assert_array_equal(param.value, value)
     assert not any(param.grad.any() for param in other.D.params())
@@ -344,7 +352,8 @@ def test_the_command_line(name, tmp_path, monkeypatch, capsys):
             assert not left.code, capsys.readouterr().err
 
     width = EXAMPLES[name][2].get("width")
-    small = ("--batch-size", "8", *(("--width", str(width)) if width else ()))
+    # One thread: else as many as are idle, and with another number of them sums are rounded otherwise.
+    small = ("--batch-size", "8", "--threads", "1", *(("--width", str(width)) if width else ()))
     call("--steps", "4", "--sample-every", "2", *small)
     call("--steps", "2", "--out", "halves", *small)
     call("--resume", "halves", "--steps", "4", "--sample-every", "2")

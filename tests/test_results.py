@@ -249,7 +249,7 @@ def test_what_fails_is_named_and_the_others_go_on(monkeypatch):
 
 
 def test_the_default_budget_asks_the_example():
-    assert families.steps_of("gan", "default") == 30_000
+    assert families.steps_of("gan", "default") == 15_000
     assert families.steps_of("adversarial_nets", "default") == 10_000
     assert families.steps_of("dcgan", "quick") == 400
 

@@ -1,7 +1,7 @@
 """Draw docs/images/lsgan.png: G's gradient at fakes far on the real side of D (Mao et al. 2017, figure 1).
 
     python docs/figures/lsgan.py                # 2 seconds
-    python docs/figures/lsgan.py measure        # one minute on two CPU cores: do such fakes occur in examples/gan.py?
+    python docs/figures/lsgan.py measure        # one minute on two CPU cores: do such fakes occur in a training?
 
 Two linear discriminators learn to tell the same real points from the same fakes of an early G, one by sigmoid
 cross-entropy, one by least squares. Then both are held fixed, and fakes are put far out on the real side.
@@ -17,7 +17,7 @@ from scratchgan import losses
 from scratchgan.data import Batches
 from scratchgan.examples import gan
 from scratchgan.fast import threads
-from scratchgan.layers import Dense
+from scratchgan.layers import Dense, Flatten, LeakyReLU, ReLU, Reshape, Sequential, Tanh
 from scratchgan.optim import Adam
 
 ROOT = Path(__file__).parent.parent.parent
@@ -103,13 +103,21 @@ def main():
 # ---- the measurement -------------------------------------------------------------------------------------
 
 
+class Small(gan.GAN):
+    """The game of examples/gan.py with one hidden layer in each network: 100-128-784, 784-128-1."""
+
+    def networks(self, shape, rng):
+        G = Sequential(Dense(100, 128, rng=rng), ReLU(), Dense(128, 784, rng=rng), Tanh(), Reshape(*shape))
+        return G, Sequential(Flatten(), Dense(784, 128, rng=rng), LeakyReLU(0.2), Dense(128, 1, rng=rng))
+
+
 def measure(steps=6000):
-    """Train examples/gan.py on glyphs, and count how many of G's samples lie far on D's real side."""
+    """Train the small GAN on glyphs, and count how many of G's samples lie far on D's real side."""
     threads.use()
     for loss, far in (("nonsaturating", np.log(19)), ("least-squares", 1.0)):
-        settings = gan.Settings(loss=loss, steps=steps)
-        images = gan.GAN.load_data(settings)
-        model = gan.GAN(settings, images.shape[1:], np.random.default_rng(0))
+        settings = gan.Settings(loss=loss, steps=steps, batch_size=128, lr=2e-4, average=0.0)
+        images = Small.load_data(settings)
+        model = Small(settings, images.shape[1:], np.random.default_rng(0))
         batches = Batches(images, batch_size=settings.batch_size, rng=np.random.default_rng(1))
         scores = []
         for step in range(1, steps + 1):

@@ -106,6 +106,15 @@ DRAWINGS = {
     "diffaugment": Drawing("DiffAugment: a random map T stands before D, for real and generated pictures",
                            "z=0,1 G=1,1 fake=2,1:G(z) x=2,0 T=3,.5 D=4,.5 real=5.1,.5:real_or_not?",
                            "z>G>fake>T>D>real x>T", "real>D", "real>D>T>fake>G"),
+    "stylegan2": Drawing("StyleGAN2: f makes w of z, and w is a style for each layer of g, which grows a constant",
+                         "z=0,1.5 F=1,1.5:f w=2,1.5 start=2,.5:constant G=3.2,1:g,_styled fake=4.4,1:picture x=4.4,2 "
+                         "D=5.6,1 real=6.7,1:real_or_not? y=4.4,0:random_picture",
+                         "z>F>w>G>fake>D>real start>G x>D", "real>D", "real>D>fake>G>w>F y>G"),
+    "progressive": Drawing("Progressive growing: a new block of G, and one of D, fade in beside the old way",
+                           "z=0,.5 G=1,.5:G_before G2=2.2,0:new_block G3=2.2,1:enlarge fake=3.5,.5:faded "
+                           "x=3.5,1.5:x,_faded D2=4.8,0:new_block D3=4.8,1:shrink D=6,.5:D_before real=7,.5:score",
+                           "z>G>G2>fake>D2>D>real G>G3>fake>D3>D x>D2 x>D3", "real>D>D2 D>D3",
+                           "real>D>D2>fake>G2>G D>D3>fake>G3>G"),
     "font_style": Drawing("A glyph in another face: the style scales what the content's decoder counts",
                           "c=0,0:plain_glyph E=1.3,0:E_content s=0,1:style_glyphs E2=1.3,1:E_style "
                           "G=2.6,.5:decoder fake=3.7,.5:glyph x=3.7,1.6:truth D=4.8,.5 real=5.9,.5:in_the_face_f? "

@@ -30,6 +30,7 @@ class Settings(training.Settings):
     """The rates of SNGAN's paper, and few steps: it is D's features that count."""
 
     steps: int = option(1500, "training steps: one is a step of D and a step of G", minimum=1)
+    lr_G: float = option(2e-4, "learning rate of G", minimum=1e-12)
     latent: int = option(100, "length of the latent vector z", minimum=1)
     width: int = option(24, "channels of the stage next to the picture", minimum=1)
     average: float = option(0.0, "decay of G's average; 0: none", minimum=0, maximum=0.99999)
