@@ -82,7 +82,7 @@ EXAMPLES = {
     "biggan": (biggan.BigGAN, biggan.Settings, {"width": 8}),
     "progressive": (progressive.Progressive, progressive.Settings, {"width": 4, "first": 28}),
     "progressive, growing": (
-        progressive.Progressive, progressive.Settings, {"width": 4, "first": 14, "stay": 1, "fade": 2}
+        progressive.Progressive, progressive.Settings, {"width": 4, "first": 14, "stay": 1, "fade": 1}
     ),
     "stylegan2": (stylegan2.StyleGAN2, stylegan2.Settings, {"width": 4}),
     "infogan": (infogan.InfoGAN, infogan.Settings, {"width": 8}),

@@ -21,6 +21,7 @@ from scratchgan.examples import wgan_gp
 from scratchgan.examples.styles import progressive
 from scratchgan.fast import threads
 from scratchgan.layers import AvgPool, Blend, MinibatchStd, Sequential, Upsample
+from scratchgan.support.errors import SettingsError
 from scratchgan.weights import Equalized
 
 GAN = progressive.Progressive
@@ -205,7 +206,7 @@ def test_z_is_normalised():
 # ---- time ------------------------------------------------------------------------------------------------
 
 
-def the_share_moves():
+def test_the_share_moves():
     """The level and the share of each step, of G, of D and of the network that samples come from."""
     model, batches = begin(average=0.5)
     found = []
@@ -220,10 +221,6 @@ def the_share_moves():
     expected = [(0,)] * 4 + [(1, 1 / 3), (1, 2 / 3), (1, 1), (1, 1)] + [(2, 1 / 3), (2, 2 / 3), (2, 1), (2, 1), (2, 1)]
     assert [row[0] for row in found] == [row[0] for row in expected]
     np.testing.assert_allclose([row[1:] or (0,) for row in found], [row[1:] or (0,) for row in expected], rtol=1e-6)
-
-
-def test_the_share_moves():
-    the_share_moves()
 
 
 def a_level_begins_with_small_steps():
@@ -261,14 +258,19 @@ def test_a_run_goes_on_exactly_from_any_step(stop):
     for real in reals[stop:]:
         one.step(real)
         other.step(real)
-    states = one.state(), other.state()
-    assert states[0].keys() == states[1].keys() and all((states[0][key] == states[1][key]).all() for key in states[0])
+    a, b = one.state(), other.state()
+    assert a.keys() == b.keys() and all((a[key] == b[key]).all() for key in a)
+
+
+def test_a_fade_ends_before_the_next_side():
+    with pytest.raises(SettingsError, match="--fade 5 does not end within --stay 4 steps"):
+        progressive.Settings(stay=4, fade=5)
 
 
 # ---- samples ---------------------------------------------------------------------------------------------
 
 
-def samples_have_the_size_of_pictures():
+def test_samples_have_the_size_of_pictures():
     """28 x 28 at each level, in squares of equal pixels before the last; of the average."""
     model, batches = begin()
     model.step(batches)  # of G itself, too, and then the two differ
@@ -279,10 +281,6 @@ def samples_have_the_size_of_pictures():
         assert small.shape == (5, side, side, 1) and not np.array_equal(small, model.G(z))
         x = small.repeat(28 // side, axis=1).repeat(28 // side, axis=2)
         np.testing.assert_array_equal(model.generate(z), x)
-
-
-def test_samples_have_the_size_of_pictures():
-    samples_have_the_size_of_pictures()
 
 
 def test_nothing_grows():
@@ -321,15 +319,16 @@ def plant(monkeypatch, method, right, wrong, Model=GAN):
 
 
 BUGS = {
-    "alpha that stays where it started": ("grow", "layer.a[...] = ", "_ = ", the_share_moves),
-    "alpha of G alone": ("grow", "layer.a[...] = ", "layer.a[...] = 0 if net is self.D else ", the_share_moves),
-    "samples of another level": ("grow", "(self.G, self.D, self.G_average.net)", "(self.G, self.D)", the_share_moves),
-    "alpha that never comes to 1": ("grow", "(since + 1) / self", "0.5 * (since + 1) / self", the_share_moves),
+    "alpha that stays where it started": ("grow", "layer.a[...] = ", "_ = ", test_the_share_moves),
+    "alpha of G alone": ("grow", "layer.a[...] = ", "layer.a[...] = 0 if net is self.D else ", test_the_share_moves),
+    "samples of another level": ("grow", "(self.G, self.D, self.G_average.net)", "(self.G, self.D)",
+        test_the_share_moves),
+    "alpha that never comes to 1": ("grow", "(since + 1) / self", "0.5 * (since + 1) / self", test_the_share_moves),
     "an average of what blocks were drawn as": ("grow", "min(self.settings.average, (since + 1) / (since + 4))",
-        "self.settings.average", the_share_moves),
+        "self.settings.average", test_the_share_moves),
     "alpha of all steps": ("grow", "since = self.taken - level * self.settings.stay", "since = self.taken",
-        the_share_moves),
-    "a count of steps that stands still": ("step", "self.taken += 1", "pass", the_share_moves),
+        test_the_share_moves),
+    "a count of steps that stands still": ("step", "self.taken += 1", "pass", test_the_share_moves),
     "reals that do not fade": ("seen", "if self.D.level > 0:", "if False:", reals_fade),
     "reals that fade the other way": ("seen", "(1 - a) * Upsample(2)(AvgPool(2)(real)) + a * real",
         "a * Upsample(2)(AvgPool(2)(real)) + (1 - a) * real", reals_fade),
@@ -359,7 +358,7 @@ BUGS = {
     "a drift of generated pictures": ("discriminator_step", "len(real) * real_score", "len(real) * fake_score",
         partial(follows_the_paper, "D")),
     "samples of a level's own size": ("generate", "Upsample(SIDES[-1] // x.shape[1])(x)", "x",
-        samples_have_the_size_of_pictures),
+        test_samples_have_the_size_of_pictures),
 }  # fmt: skip
 
 

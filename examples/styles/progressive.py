@@ -16,19 +16,11 @@ from math import gcd
 
 from scratchgan import losses, penalties, training
 from scratchgan.examples import wgan_gp
-from scratchgan.layers import (
-    AvgPool,
-    Blend,
-    Conv2d,
-    Dense,
-    Flatten,
-    LeakyReLU,
-    MinibatchStd,
-    PixelNorm,
-    Reshape,
-    Sequential,
-    Upsample,
-)
+from scratchgan.layers import AvgPool, Blend, Conv2d, Dense, Flatten, LeakyReLU, Reshape, Upsample
+from scratchgan.layers.compose import Sequential
+from scratchgan.layers.minibatch import MinibatchStd
+from scratchgan.layers.norm import PixelNorm
+from scratchgan.support.errors import SettingsError
 from scratchgan.training import option
 from scratchgan.weights import equalized
 
@@ -47,6 +39,11 @@ class Settings(wgan_gp.Settings):
     stay: int = option(1500, "steps at each side but the last", minimum=1)
     fade: int = option(500, "steps in which a new block fades in", minimum=1)
     width: int = option(12, "channels at 28 x 28; twice at 14, three times at 7", minimum=1)
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.fade > self.stay:
+            raise SettingsError(f"--fade {self.fade} does not end within --stay {self.stay} steps.")
 
 
 class Growing(Sequential):
