@@ -3,11 +3,10 @@
     vgan      G(z) = m f + (1 - m) b, where f and the mask m move, and the background b does not
     mocogan   frame t is G_I(c, A s_t), s_t = GRU(e_t, s_t-1), a new e_t for each; D_I sees frames
               one by one, D_V all. Not the paper's: G_I moves one picture, R f(c) C^T + b(c)
-
     each D ascends  E log D(x) + E log(1 - D(G(z)))
     G ascends  E log D_V(G(z)) + E log D_I(a frame of G(z)) - lambda E m      (vgan has no D_I)
 
-    python examples/media/video_gan.py --network mocogan --steps 5500      # without options: vgan
+    python examples/media/video_gan.py --network mocogan --lr 1e-3 --steps 5500   # no options: vgan
 """
 
 from dataclasses import dataclass
@@ -15,8 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scratchgan import data, losses, training, xp
-from scratchgan.layers import ConvTranspose2d, ConvTranspose3d, Dense, Modulate, Pad
-from scratchgan.layers.activations import Softmax, Tanh
+from scratchgan.layers import ConvTranspose2d, ConvTranspose3d, Dense, Modulate, Pad, Softmax, Tanh
 from scratchgan.layers.compose import Add, Concat, Each, Fork, Join, Part, Sequential
 from scratchgan.layers.recurrent import GRU, Recurrent
 from scratchgan.layers.shape import Columns, Flatten, Reshape
@@ -29,7 +27,8 @@ from scratchgan.training.clips import BY_TWO, EACH_FRAME, Clips, at_once, critic
 class Settings(training.Settings):
     steps: int = option(3000, "training steps: one is a step of each D and one of G", minimum=1)
     batch_size: int = option(24, "clips in a training step", minimum=1)
-    lr: float = option(5e-4, "learning rate", minimum=1e-12)
+    lr: float = option(5e-4, "learning rate of G", minimum=1e-12)
+    lr_D: float = option(5e-4, "learning rate of each D", minimum=1e-12)
     data: str = option("straight", "straight: digits that fly; or a FOLDER of animations")
     network: str = option("vgan", "which G, and which Ds", choices=("vgan", "mocogan"))
     background: str = option("black", "what stays behind what moves", choices=("black", "still"))
@@ -52,12 +51,13 @@ class VideoGAN(Clips):
         super().__init__(settings, shape, rng)
         mocogan = settings.network == "mocogan"
         self.G = (frame_by_frame if mocogan else two_streams)(settings, shape, rng)
-        kernels = (at_once(shape[0]), EACH_FRAME) if mocogan else (BY_TWO, BY_TWO)
-        self.D_V = critic(settings, shape, *kernels, rng)
-        frame = (1, *shape[1:]), EACH_FRAME, EACH_FRAME
-        self.D_I = critic(settings, *frame, rng) if mocogan else None
-        adam = lambda net: Adam(net.params(), settings.lr, betas=(0.5, 0.999)) if net else None
-        self.opt_G, self.opt_V, self.opt_I = adam(self.G), adam(self.D_V), adam(self.D_I)
+        seen = (at_once(shape[0]), EACH_FRAME, 256) if mocogan else (BY_TWO, BY_TWO, 0)
+        self.D_V = critic(settings, shape, *seen, rng)
+        seen = EACH_FRAME, EACH_FRAME, 256
+        self.D_I = critic(settings, (1, *shape[1:]), *seen, rng) if mocogan else None
+        adam = lambda net, lr: Adam(net.params(), lr, betas=(0.5, 0.999)) if net else None
+        self.opt_G = adam(self.G, settings.lr)
+        self.opt_V, self.opt_I = (adam(D, settings.lr_D) for D in (self.D_V, self.D_I))
         self.G_average = EMA(self.G, settings.average)
 
     def latent(self, n, rng):

@@ -185,21 +185,23 @@ def moved(shape, rng):
     return Sequential(Fork(right, b), Add(), Reshape(*shape))
 
 
-def critic(settings, shape, first, others, rng):
+def critic(settings, shape, first, others, hidden, rng):
     """Return a network from clips (N, T, H, W_, C) to half the sides, three times, and to logits (N, 1).
 
     first, others: kernel, stride and padding of its convolutions: BY_TWO halves the frames, too; `at_once(T)` makes one
-    of all T, which EACH_FRAME then leaves. In training it sees clips through normal noise, if any.
+    of all T, which EACH_FRAME then leaves. hidden: units of a dense layer that stands last but one, if any. In training
+    it sees clips through normal noise, if any.
     """
     small, middle, large = settings.width, 2 * settings.width, 4 * settings.width
     T, H, W_, C = shape
-    places = (T // 8 if others is BY_TWO else 1) * (H // 8) * (W_ // 8)
+    places = (T // 8 if others is BY_TWO else 1) * (H // 8) * (W_ // 8) * large
     seen = [GaussianNoise(settings.noise, rng=rng)] if settings.noise else []
     return Sequential(
         *seen, Conv3d(C, small, **first, rng=rng), LeakyReLU(0.2),
         Conv3d(small, middle, **others, rng=rng), BatchNorm(middle), LeakyReLU(0.2),
         Conv3d(middle, large, **others, rng=rng), BatchNorm(large), LeakyReLU(0.2),
-        Flatten(), Dense(places * large, 1, rng=rng),
+        Flatten(), *([Dense(places, hidden, rng=rng), BatchNorm(hidden), LeakyReLU(0.2)] if hidden else []),
+        Dense(hidden or places, 1, rng=rng),
     )  # fmt: skip
 
 
