@@ -11,6 +11,7 @@ gradient is a derivative of a derivative, exact and by hand: docs/second-order.m
     python examples/wgan_gp.py --data mnist
 """
 
+import math
 from dataclasses import dataclass
 
 from scratchgan import data, losses, penalties, training, xp
@@ -22,6 +23,7 @@ from scratchgan.layers import (
     Dense,
     Flatten,
     LeakyReLU,
+    MinibatchStd,
     ReLU,
     Reshape,
     Sequential,
@@ -35,10 +37,10 @@ from scratchgan.training import option
 class Settings(training.Settings):
     """lambda is the paper's, the betas are the authors' code's; the rest: docs/recipes.md."""
 
-    steps: int = option(5000, "training steps: one is critic-steps of D and one of G", minimum=1)
-    batch_size: int = option(32, "real samples in a training step", minimum=2)
+    steps: int = option(10_000, "training steps: one is critic-steps of D and one of G", minimum=1)
+    batch_size: int = option(32, "real samples in a step; D compares up to four", minimum=2)
     lr: float = option(1e-3, "learning rate", minimum=1e-12)
-    critic_steps: int = option(2, "steps of the critic for a step of G", minimum=1)
+    critic_steps: int = option(1, "steps of the critic for a step of G", minimum=1)
     penalty: float = option(10.0, "weight of the gradient penalty, the paper's lambda", minimum=0)
     one_sided: bool = option(False, "penalise only slopes above 1 (Petzka et al. 2018)")
     latent: int = option(100, "length of the latent vector z", minimum=1)
@@ -74,7 +76,8 @@ class WGANGP(training.Model):
         self.D.accumulate(real_tape, d_real)  # into D
         self.D.accumulate(fake_tape, d_fake)
         options = {"weight": self.settings.penalty, "one_sided": self.settings.one_sided}
-        penalty = penalties.wgan_gp(self.D, real, fake, rng=self.rng, **options)  # into D, too
+        options |= {"rng": self.rng, "batch_statistics": True}  # of the sum of scores: see `critic`
+        penalty = penalties.wgan_gp(self.D, real, fake, **options)  # into D, too
         self.opt_D.step()
         return loss, penalty
 
@@ -119,15 +122,17 @@ def generator(settings, shape, rng, initialize=he, hidden=0):
 
 
 def critic(settings, shape, rng):
-    """Pictures -> 14 x 14 -> 7 x 7 -> scores (N, 1).
+    """Pictures -> 14 x 14 -> 7 x 7 -> scores (N, 1); D sees how much the samples of a group differ.
 
-    No batch norm: the penalty is on each sample's own gradient.
+    No batch norm: the penalty is on the gradient at each sample. With `MinibatchStd` that is still
+    of the sum of all scores: what a sample does to the scores of its group counts, too.
     """
     small, large = settings.width, 2 * settings.width
+    group = math.gcd(4, settings.batch_size)
     return Sequential(
         Conv2d(shape[-1], small, 4, stride=2, padding=1, rng=rng), LeakyReLU(0.2),
-        Conv2d(small, large, 4, stride=2, padding=1, rng=rng), LeakyReLU(0.2),
-        Conv2d(large, large, 3, padding=1, rng=rng), LeakyReLU(0.2),
+        Conv2d(small, large, 4, stride=2, padding=1, rng=rng), LeakyReLU(0.2), MinibatchStd(group),
+        Conv2d(large + 1, large, 3, padding=1, rng=rng), LeakyReLU(0.2),
         Flatten(), Dense(7 * 7 * large, 1, rng=rng),
     )  # fmt: skip
 

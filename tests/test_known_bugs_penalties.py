@@ -236,7 +236,8 @@ def test_discriminators_loss_never_propagated(monkeypatch):
     def discriminator_step(self, real):
         fake = self.G.forward(self.noise(len(real)))[0]
         loss, _, _ = losses.nonsaturating_discriminator(self.D(real), self.D(fake))
-        penalty = penalties.dragan(self.D, real, rng=self.rng, weight=self.settings.penalty)
+        options = {"weight": self.settings.penalty, "rng": self.rng, "batch_statistics": True}
+        penalty = penalties.dragan(self.D, real, **options)
         self.opt_D.step()
         return loss, penalty
 

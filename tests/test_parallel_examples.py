@@ -12,17 +12,16 @@ from scratchgan.support.errors import UserError
 from scratchgan.training import loop, together
 
 ACCEPTED = (
-    "gan", "gan hinge", "dcgan", "dcgan, average", "gan2d", "wgan", "wgan_gp", "wgan_gp2d", "ragan paired",
-    "r1gan", "pacgan", "veegan", "improved_gan", "improved_gan instance_noise 0.1", "cgan, perceptrons", "infogan",
+    "gan", "gan hinge", "dcgan", "dcgan, average", "gan2d", "wgan", "wgan_gp2d", "ragan paired",
+    "pacgan", "veegan", "improved_gan", "improved_gan instance_noise 0.1", "cgan, perceptrons", "infogan",
     "inpainting", "seqgan", "made", "made, lstm", "vae_cells", "gan_cells", "fgan", "vae", "bigan",
     "diffaugment", "diffaugment, ada", "sagan", "biggan",
 )  # fmt: skip
 REFUSED = {
-    "dragan": "penalties.perturb",  # the spread of all real samples
     "ragan": "losses.against_average", "ragan hinge": "losses.against_average",  # means of scores
     "unrolled": "opt_G",  # D's next steps, of a part of the samples
     "improved_gan feature_matching True": "losses.feature_matching", "semi_supervised": "losses.feature_matching",
-    "sngan": r"D\.4",  # how much samples differ
+    **dict.fromkeys(("sngan", "wgan_gp", "r1gan", "dragan"), r"D\.4"),  # how much samples differ
     "improved_gan batch_layer discrimination": r"D\.1\.0", "improved_gan batch_layer std": r"D\.1\.0",
     "data_augmentation": "opt_D", "text_to_image": "opt_D",  # draws that are no rows of the batch
     "ssgan": "opt_D",

@@ -10,11 +10,12 @@ forgets makes G forget.
 V is the hinge game under spectral normalisation, as in sngan.py. `turn accuracy` is Q's on held-out
 pictures: a 0, an 8 and some others look the same upside down, so that it cannot reach 1.
 
-    python examples/labels/ssgan.py                       # 15 minutes on a core: 79 % of the turns
+    python examples/labels/ssgan.py                       # glyphs
     python examples/labels/ssgan.py --data mnist
     python examples/labels/ssgan.py --beta 0 --alpha 0    # without self-supervision
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,31 +23,37 @@ import numpy as np
 from scratchgan import data, losses, training, xp
 from scratchgan.examples import wgan_gp
 from scratchgan.examples.stability import sngan
-from scratchgan.layers import Concat, Conv2d, Dense, Flatten, LeakyReLU, Rotations, Sequential
+from scratchgan.initializers import normal
+from scratchgan.layers import (
+    Concat,
+    Conv2d,
+    Dense,
+    Flatten,
+    LeakyReLU,
+    MinibatchStd,
+    Rotations,
+    Sequential,
+)
 from scratchgan.training import option
 from scratchgan.weights import spectral_norm
 
 
 @dataclass
-class Settings(training.Settings):
-    """The paper's weights of the rotation losses, and setting C of SNGAN's."""
+class Settings(sngan.Settings):
+    """The paper's weights of the rotation losses; the rest is as in `sngan.py`: docs/recipes.md."""
 
-    steps: int = option(3000, "training steps: one is a step of D and a step of G", minimum=1)
-    lr_G: float = option(2e-4, "learning rate of G", minimum=1e-12)
-    latent: int = option(100, "length of the latent vector z", minimum=1)
-    width: int = option(32, "channels of the stage next to the picture", minimum=1)
-    average: float = option(0.0, "decay of G's average; 0: none", minimum=0, maximum=0.99999)
+    steps: int = option(5000, "training steps: one is a step of D and a step of G", minimum=1)
     alpha: float = option(0.2, "weight of the rotation loss for G", minimum=0)
     beta: float = option(1.0, "weight of the rotation loss for D", minimum=0)
 
 
 class SSGAN(sngan.SNGAN):
-    """The game of `sngan.py`. D: a trunk and two heads: [score, 4 logits of turns]."""
+    """The game of `sngan.py`. D: a trunk and two heads, the score and 4 logits of turns."""
 
     rotations = Rotations()
 
     def networks(self, shape, rng):
-        G = wgan_gp.generator(self.settings, shape, rng)
+        G = wgan_gp.generator(self.settings, shape, rng, initialize=normal, hidden=512)
         return G, spectral_norm(discriminator(self.settings, shape, rng), rng=rng)
 
     def equilibrium(self):
@@ -57,27 +64,34 @@ class SSGAN(sngan.SNGAN):
         D, turn = self.discriminator_step(real)
         return {"D": D, "G": self.generator_step(len(real)), "turn": turn}
 
+    def parts(self):
+        """Return the network that judges pictures, and Q: D's trunk with one head or the other."""
+        trunk, heads = self.D.layers
+        return [Sequential(trunk, head) for head in heads.branches]
+
     def discriminator_step(self, real):
         # D descends max(0, 1 - D(x)) + max(0, 1 + D(G(z))) - beta log Q(turn | turned x)
         fake, _ = self.G.forward(self.noise(len(real)))
-        real_out, real_tape = self.D.forward(real)
-        fake_out, fake_tape = self.D.forward(fake)
-        turn_loss, turned_tape, d_turned, _ = self.tell_turns(real, self.settings.beta)
-        loss, d_real, d_fake = losses.hinge_discriminator(real_out[:, :1], fake_out[:, :1])
-        self.D.accumulate(real_tape, score_only(d_real))  # into D
-        self.D.accumulate(fake_tape, score_only(d_fake))
-        self.D.accumulate(turned_tape, d_turned)
+        D, Q = self.parts()
+        real_score, real_tape = D.forward(real)
+        fake_score, fake_tape = D.forward(fake)
+        turn_loss, turned_tape, d_turned, _ = self.tell_turns(Q, real, self.settings.beta)
+        loss, d_real, d_fake = losses.hinge_discriminator(real_score, fake_score)
+        D.accumulate(real_tape, d_real)  # into D
+        D.accumulate(fake_tape, d_fake)
+        Q.accumulate(turned_tape, d_turned)
         self.opt_D.step()
         return loss, turn_loss
 
     def generator_step(self, n):
         # G ascends D(G(z)) + alpha log Q(turn | turned G(z))
         fake, G_tape = self.G.forward(self.noise(n))
-        out, D_tape = self.D.forward(fake)
-        _, turned_tape, d_turned, rotations_tape = self.tell_turns(fake, self.settings.alpha)
-        loss, d_score = losses.hinge_generator(out[:, :1])
-        d_fake, _ = self.D.pull(D_tape, score_only(d_score))  # through D, not into D
-        d_turned, _ = self.D.pull(turned_tape, d_turned)  # the same
+        D, Q = self.parts()
+        score, D_tape = D.forward(fake)
+        _, turned_tape, d_turned, rotations_tape = self.tell_turns(Q, fake, self.settings.alpha)
+        loss, d_score = losses.hinge_generator(score)
+        d_fake, _ = D.pull(D_tape, d_score)  # through D, not into D
+        d_turned, _ = Q.pull(turned_tape, d_turned)  # the same
         d_some, _ = self.rotations.pull(rotations_tape, d_turned)  # each turned back
         d_fake[: quarter(n)] += d_some
         self.G.accumulate(G_tape, d_fake)  # into G
@@ -85,18 +99,16 @@ class SSGAN(sngan.SNGAN):
         self.G_average.update()
         return loss
 
-    def tell_turns(self, x, weight):
-        """Return -E log Q(turn), D's tape, weight times the gradient, and the rotations' tape.
+    def tell_turns(self, Q, x, weight):
+        """Return -E log Q(turn), Q's tape, weight times the gradient, and the rotations' tape.
 
-        A quarter of the batch is turned, by all four angles, so that it is as large as the batch
-        (section 3).
+        A quarter of the batch is turned by all four angles: as many as the batch (section 3).
         """
         turned, rotations_tape = self.rotations.forward(x[: quarter(len(x))])
-        out, D_tape = self.D.forward(turned)
+        logits, Q_tape = Q.forward(turned)
         turns = xp.to_device(np.arange(4).repeat(quarter(len(x))))
-        loss, d_logits = losses.softmax_cross_entropy(out[:, 1:], turns)
-        d_out = xp.concatenate([xp.zeros_like(out[:, :1]), weight * d_logits], axis=1)
-        return loss, D_tape, d_out, rotations_tape
+        loss, d_logits = losses.softmax_cross_entropy(logits, turns)
+        return loss, Q_tape, weight * d_logits, rotations_tape
 
     def report(self):
         """Let Q tell the turns of held-out pictures."""
@@ -105,30 +117,33 @@ class SSGAN(sngan.SNGAN):
             return {}
         images = held_out.images[:1000]
         turned = [np.rot90(images, turn, axes=(1, 2)) for turn in range(4)]
-        turns = np.array([self.infer(self.D, x)[:, 1:].argmax(1) for x in turned])
+        Q = self.parts()[1]
+        turns = np.array([self.infer(Q, x).argmax(1) for x in turned])
         return {"turn accuracy": float((turns == np.arange(4)[:, None]).mean())}
 
 
 def discriminator(settings, shape, rng):
-    """Pictures (N, 28, 28, C) -> 14 x 14 -> 7 x 7 -> [score, 4 logits], (N, 5)."""
+    """Pictures (N, 28, 28, C) -> 14 x 14 -> 7 x 7 -> [score, 4 logits], (N, 5).
+
+    The score is that of `sngan.py`, and compares the samples of a group; Q looks at each alone.
+    """
     small, large = settings.width, 2 * settings.width
     trunk = Sequential(
         Conv2d(shape[-1], small, 4, stride=2, padding=1, rng=rng), LeakyReLU(0.1),
-        Conv2d(small, large, 3, padding=1, rng=rng), LeakyReLU(0.1),
-        Conv2d(large, large, 4, stride=2, padding=1, rng=rng), LeakyReLU(0.1), Flatten(),
+        Conv2d(small, large, 4, stride=2, padding=1, rng=rng), LeakyReLU(0.1),
     )  # fmt: skip
-    heads = Concat(Dense(7 * 7 * large, 1, rng=rng), Dense(7 * 7 * large, 4, rng=rng))
-    return Sequential(trunk, heads)
+
+    def head(channels, outputs):
+        first = Conv2d(channels, large, 3, padding=1, rng=rng), LeakyReLU(0.1)
+        return *first, Flatten(), Dense(7 * 7 * large, outputs, rng=rng)
+
+    score = Sequential(MinibatchStd(math.gcd(4, settings.batch_size)), *head(large + 1, 1))
+    return Sequential(trunk, Concat(score, Sequential(*head(large, 4))))
 
 
 def quarter(n):
     """Return how many pictures of a batch of n are turned."""
     return max(1, n // 4)
-
-
-def score_only(d_score):
-    """Return the gradient by what D says where only its score counts: [d_score, 0, 0, 0, 0]."""
-    return xp.concatenate([d_score, xp.zeros((len(d_score), 4), dtype=d_score.dtype)], axis=1)
 
 
 if __name__ == "__main__":

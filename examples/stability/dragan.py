@@ -23,7 +23,7 @@ class Settings(training.Settings):
     """lambda and delta are the paper's (section 3 and its code); the rest: docs/recipes.md."""
 
     steps: int = option(10_000, "training steps: one is a step of D and a step of G", minimum=1)
-    batch_size: int = option(32, "real samples in a training step", minimum=2)
+    batch_size: int = option(32, "real samples in a step; D compares up to four", minimum=2)
     lr: float = option(1e-3, "learning rate", minimum=1e-12)
     penalty: float = option(10.0, "weight of the gradient penalty, the paper's lambda", minimum=0)
     spread: float = option(0.5, "size of delta, in standard deviations of pixels", minimum=0)
@@ -57,8 +57,8 @@ class DRAGAN(gan.GAN):
         loss, d_real, d_fake = self.discriminator_loss(real_logits, fake_logits)
         self.D.accumulate(real_tape, d_real)  # into D
         self.D.accumulate(fake_tape, d_fake)
-        options = {"weight": self.settings.penalty, "scale": self.settings.spread}
-        penalty = penalties.dragan(self.D, real, rng=self.rng, **options)  # into D, too
+        options = {"weight": self.settings.penalty, "scale": self.settings.spread, "rng": self.rng}
+        penalty = penalties.dragan(self.D, real, batch_statistics=True, **options)  # into D, too
         self.opt_D.step()
         return loss, penalty
 

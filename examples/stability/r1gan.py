@@ -24,8 +24,8 @@ from scratchgan.training import option
 class Settings(training.Settings):
     """gamma is 10 in the paper (section 5); these suit small pictures: docs/recipes.md."""
 
-    steps: int = option(5000, "training steps: one is a step of D and a step of G", minimum=1)
-    batch_size: int = option(32, "real samples in a training step", minimum=2)
+    steps: int = option(10_000, "training steps: one is a step of D and a step of G", minimum=1)
+    batch_size: int = option(32, "real samples in a step; D compares up to four", minimum=2)
     lr: float = option(1e-3, "learning rate", minimum=1e-12)
     gamma: float = option(1.0, "weight of the R1 penalty", minimum=0)
     penalty_every: int = option(4, "steps of D from one penalty to the next", minimum=1)
@@ -59,7 +59,8 @@ class R1GAN(gan.GAN):
         factor = penalties.lazily(self.opt_D.steps, self.settings.penalty_every)
         penalty = xp.zeros(())
         if factor:
-            penalty = penalties.r1(self.D, real, weight=factor * self.settings.gamma)  # into D, too
+            weight = factor * self.settings.gamma
+            penalty = penalties.r1(self.D, real, weight=weight, batch_statistics=True)  # into D
         self.opt_D.step()
         return loss, penalty
 
