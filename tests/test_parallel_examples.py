@@ -24,7 +24,7 @@ REFUSED = {
     **dict.fromkeys(("sngan", "wgan_gp", "r1gan", "dragan"), r"D\.4"),  # how much samples differ
     "improved_gan batch_layer discrimination": r"D\.1\.0", "improved_gan batch_layer std": r"D\.1\.0",
     "data_augmentation": "opt_D", "text_to_image": "opt_D",  # draws that are no rows of the batch
-    "ssgan": "opt_D",
+    "ssgan": r"D\.1\.0\.0",  # and it turns the first pictures of a batch
     "cyclegan": "pool_A/images",  # old samples, kept
     "text_lstm": "optimizer", "seq2seq": "opt_G",  # means over words, of unequal sentences
     "ebgan": "opt_G",  # the term that pulls samples apart

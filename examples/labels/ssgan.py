@@ -42,7 +42,6 @@ from scratchgan.weights import spectral_norm
 class Settings(sngan.Settings):
     """The paper's weights of the rotation losses; the rest is as in `sngan.py`: docs/recipes.md."""
 
-    steps: int = option(5000, "training steps: one is a step of D and a step of G", minimum=1)
     alpha: float = option(0.2, "weight of the rotation loss for G", minimum=0)
     beta: float = option(1.0, "weight of the rotation loss for D", minimum=0)
 
