@@ -42,6 +42,12 @@ def by_winograd(name, x, W, dy, geometry):
     return winograd.correlate(dy, flipped, [(k - 1 - p, k - 1 - p) for p in padding], s)
 
 
+def tiles_of(case):
+    """Return each F that a convolution can have."""
+    kernel, stride, _, _ = case[-1]
+    return [F for F in winograd.PLACES if F[1] == kernel[0] // stride[0]]
+
+
 def plain(name, x, W, dy, geometry):
     arguments = {"correlate": (x, W), "input_grad": (W, dy, x.shape), "weight_grad": (x, dy)}[name]
     with fast.plain():
@@ -52,11 +58,12 @@ def plain(name, x, W, dy, geometry):
 @draws(120)
 @given(data=st.data())
 def test_the_maps_are_the_plain_ones(dtype, data):
-    """With tiles of either size, in small blocks and large ones, on one thread and on two."""
+    """With tiles of each size, in small blocks and large ones, on one thread and on two."""
     case = data.draw(drawn(dtype))
-    m, count = data.draw(st.sampled_from([2, 4])), data.draw(st.sampled_from([1, 2]))
+    count = data.draw(st.sampled_from([1, 2]))
+    F = data.draw(st.sampled_from(tiles_of(case)))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(winograd, "best", lambda taps, cells, outputs: (m, taps))
+        patch.setattr(winograd, "best", lambda taps, cells, outputs: F)
         patch.setattr(winograd, "NUMBERS", data.draw(st.sampled_from([1, 500_000])))
         threads.use(count, blas=False)
         try:
@@ -74,22 +81,22 @@ def growth(F):
     return (A_T @ (G.sum(1) * B_T.sum(1))).max() ** 2
 
 
-@pytest.mark.parametrize("m", [2, 4])
+@pytest.mark.parametrize("which", [0, 1, -1])
 @draws(60)
 @given(case=drawn(dtype=np.float32))
-def test_float32_rounds_as_its_reduction_length_allows(m, case):
+def test_float32_rounds_as_its_reduction_length_allows(which, case):
     """The law of `test_conv.py`, with the transforms' growth."""
     x, W, dy, geometry = case
-    taps = geometry.kernel[0] // geometry.stride[0]
+    F = tiles_of(case)[which]
     wide = [array.astype(np.float64) for array in (x, W, dy)]
     factors = {"correlate": (x, W), "input_grad": (dy, W), "weight_grad": (x, dy)}
     lengths = {"correlate": W[..., 0].size, "input_grad": W[..., 0, :].size, "weight_grad": max(dy[..., 0].size, 1)}
     for name in MAPS:
         a, b = factors[name]
         largest = np.abs(a).max(initial=0) * np.abs(b).max(initial=0)
-        bound = growth((m, taps)) / taps**2 * lengths[name] * np.finfo(np.float32).eps * largest
+        bound = growth(F) / F[1] ** 2 * lengths[name] * np.finfo(np.float32).eps * largest
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(winograd, "best", lambda taps, cells, outputs: (m, taps))
+            patch.setattr(winograd, "best", lambda taps, cells, outputs: F)
             difference = by_winograd(name, x, W, dy, geometry) - plain(name, *wide, geometry)
         assert np.abs(difference).max(initial=0) <= bound
 
@@ -103,19 +110,19 @@ def test_the_matrices_filter(F):
 
 
 def test_the_places_round_less_than_the_usual_ones(monkeypatch):
-    """F(4, 3) with 1/2 in the place of 2, whose powers are smaller: docs/performance.md."""
+    """F(4, 3) with places near 1, whose powers and differences are not far from it: docs/performance.md."""
     rng, errors = np.random.default_rng(0), []
     x, W = rng.standard_normal((4, 16, 16, 64)), rng.standard_normal((3, 3, 64, 64))
     monkeypatch.setattr(winograd, "best", lambda taps, cells, outputs: (4, 3))
     exact = winograd.correlate(x, W, [(1, 1), (1, 1)], 1)
     for places in (winograd.PLACES[4, 3], [0, 1, -1, 2, -2]):
         monkeypatch.setitem(winograd.PLACES, (4, 3), places)
-        winograd.kronecker.cache_clear()
+        winograd.matrix_of.cache_clear()
         y = winograd.correlate(x.astype(np.float32), W.astype(np.float32), [(1, 1), (1, 1)], 1)
         errors.append(np.sqrt(np.mean((y - exact) ** 2) / np.mean(exact**2)))
-    winograd.kronecker.cache_clear()
+    winograd.matrix_of.cache_clear()
     print("rounding: {:.1e} in place of {:.1e}".format(*errors))
-    assert errors[0] < 0.8 * errors[1] < 2e-6
+    assert errors[0] < 0.6 * errors[1] < 2e-6
 
 
 @draws(30)
@@ -150,14 +157,14 @@ def test_layers_use_it_and_give_the_same(Layer, sizes, side, monkeypatch):
         return transform_kernel(*arguments)
 
     monkeypatch.setattr(winograd, "transform_kernel", counted)
-    for channels in (64, 65):
+    for channels in (32, 65):
         monkeypatch.setattr(winograd, "CHANNELS", channels)
         layer.zero_grad()
         y, tape = layer.forward(x)
         results.append((y, layer.backward(tape, y), layer.W.grad.copy()))
         assert len(calls) == 2  # in y and dx of the first
     for ours, others in zip(*results, strict=True):
-        np.testing.assert_allclose(ours, others, atol=2e-6 * np.abs(others).max())
+        np.testing.assert_allclose(ours, others, atol=1e-5 * np.abs(others).max())
 
 
 def test_when_it_pays():
@@ -166,10 +173,16 @@ def test_when_it_pays():
     )
     assert pays() and pays(kernel=4, stride=2)
     assert not pays(kernel=5) and not pays(stride=2) and not pays(kernel=4) and not pays(dilation=2)
-    assert not pays(C=32) and not pays(outputs=(64, 32, 32, 3))
-    assert not pays(outputs=(1, 8, 8, 64)) and not pays(outputs=(0, 8, 8, 64))  # too few tiles
+    assert pays(C=32) and not pays(C=31) and not pays(outputs=(64, 32, 32, 3))
+    assert not pays(outputs=(1, 4, 4, 64)) and not pays(outputs=(0, 8, 8, 64))  # too few tiles
     assert pays(outputs=(64, 7, 7, 64)) and not pays(outputs=(64, 1, 1, 64))  # a tile for one output
-    assert not pays(outputs=(4, 7, 7, 64))  # the kernel's transform takes too long for them
+    assert not pays(outputs=(1, 7, 7, 64))  # the kernel's transform takes too long for them
+
+
+def test_tiles_fit_the_pictures():
+    best = lambda taps, side, n=64: winograd.best(taps, 256, (n, side, side, 128))[0]
+    assert [best(2, side) for side in (2, 4, 7, 8, 14, 16)] == [2, 4, 7, 4, 7, 4]
+    assert best(3, 32) == 4 and best(3, 2) == 2 and best(2, 7, n=8) == 4
     assert not winograd.pays((4, 4), (1, 2), (1, 1), 64, (64, 32, 32, 64))
     assert not winograd.pays((3,), (1,), (1,), 64, (64, 512, 64))
 

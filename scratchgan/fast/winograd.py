@@ -3,14 +3,13 @@
 A convolution with r taps computes m neighbouring outputs from m + r - 1 pixels. Written out that
 takes m r products, but m + r - 1 suffice: transform the pixels, d -> B^T d, and the taps, g -> G g,
 multiply number by number, transform the products, y = A^T [(G g) * (B^T d)] (Winograd 1980; Lavin &
-Gray 2016). This is F(m, r); its three matrices are made below, for m = 2 or 4 and r = 2 or 3.
+Gray 2016). This is F(m, r); its three matrices are made below, for the (m, r) of PLACES.
 
-In two dimensions each transform is applied to the rows and to the columns, as one product with a
-Kronecker product: B^T d B is (B^T x B^T) d, d a list of (m + r - 1)^2 pixels. A tile of m x m
-outputs takes (m + r - 1)^2 products in place of m^2 r^2: F(2, 2) 9 of 16, F(4, 2) 25 of 64, F(2, 3)
-16 of 36, F(4, 3) 36 of 144. With C input and O output channels "a product" is a vector (C,) times a
-matrix (C, O), and the same place of all tiles, here called a point, shares the matrix: one product
-(tiles, C) @ (C, O) for each point.
+In two dimensions each transform is applied to the rows and then to the columns, as B^T d B. A tile
+of m x m outputs takes (m + r - 1)^2 products in place of m^2 r^2: F(2, 2) 9 of 16, F(4, 2) 25 of
+64, F(7, 2) 64 of 196, F(2, 3) 16 of 36, F(4, 3) 36 of 144. With C input and O output channels "a
+product" is a vector (C,) times a matrix (C, O), and the same place of all tiles, here called a
+point, shares the matrix: one product (tiles, C) @ (C, O) for each point.
 
 A kernel of 2 s or 3 s taps with stride s is one of 2 or 3 taps with stride 1 on blocks of s x s
 pixels, here called cells, with s s C channels (space to depth). Kernel 4, stride 2 has r = 2.
@@ -18,7 +17,7 @@ pixels, here called cells, with s s C channels (space to depth). Kernel 4, strid
 The map x -> y is A^T after products after B^T. Its adjoints are the adjoints of the steps, in
 reverse: dx = B [(U^T products) A dy], and dW = G^T [(B^T x)^T (A dy)] (docs/convolution.md).
 
-A block of pictures takes six long calls of NumPy, and all views are made before: of two threads
+A block of pictures takes eight long calls of NumPy, and all views are made before: of two threads
 that want Python's interpreter at once, one must sleep, and to wake it takes longer than a call.
 """
 
@@ -31,14 +30,17 @@ import numpy
 from scratchgan import xp
 from scratchgan.fast import threads
 
-CHANNELS = 64  # a transform costs as much for few channels as for many, a product less
+CHANNELS = 32  # with fewer, transforms and copies take as long as the products
 SMALL = 10**6  # multiply-adds of a product that OpenBLAS computes without rearranging its factors
 NUMBERS = 500_000  # of the points of pixels that are made and multiplied at once
-KERNEL = 64  # tiles: the transform of a kernel takes about as long as the products of so many
-GAIN = 0.8  # of the products written out: with more, the transforms take what is won
+TOUCH = 50  # multiply-adds that take as long as to make a number of a point, or to copy one
+KERNEL = 20  # tiles: the transform of a kernel takes about as long as the products of so many
 
 # The numbers at which the polynomials of pixels and taps are multiplied; the last is infinity.
-PLACES = {(2, 2): [0, 1], (2, 3): [0, 1, -1], (4, 2): [0, 1, -1, 2], (4, 3): [0, 1, -1, 1 / 2, -2]}
+PLACES = {
+    (2, 2): [0, 1], (4, 2): [0, 1 / 2, -1, 2], (7, 2): [0, 1 / 2, -1 / 2, 1, -1, 2, -2],
+    (2, 3): [0, 1, -1], (4, 3): [0, 2 / 3, -2 / 3, 3 / 2, -3 / 2],
+}  # fmt: skip
 
 
 def pays(kernel, stride, dilation, C, outputs):
@@ -49,24 +51,25 @@ def pays(kernel, stride, dilation, C, outputs):
     kernels = (((3, 3), (1, 1)), ((4, 4), (2, 2)))
     if (kernel, stride) not in kernels or dilation != (1, 1) or xp.on_gpu():
         return False
+    if min(C, outputs[-1]) < CHANNELS:
+        return False
     taps, cells = kernel[0] // stride[0], stride[0] ** 2 * C
-    enough, most = min(C, outputs[-1]) >= CHANNELS, GAIN * taps**2 * math.prod(outputs[:-1])
-    return enough and cost(best(taps, cells, outputs), cells, outputs) <= most
+    written_out = math.prod(outputs[:-1]) * taps**2 * (1 + TOUCH / outputs[-1])  # with copies
+    return cost(best(taps, cells, outputs), cells, outputs) < written_out
 
 
 def best(taps, cells, outputs):
     """Return the F, (m, taps), that is fastest for y of this shape; cells: channels of a cell."""
-    return min(((m, taps) for m in (2, 4)), key=lambda F: cost(F, cells, outputs))
+    return min((F for F in PLACES if F[1] == taps), key=lambda F: cost(F, cells, outputs))
 
 
 def cost(F, cells, outputs):
     """Return how many products of a vector (cells,) with a matrix take as long as y of this shape.
 
-    In a tile there is one for each point, and transforms: from pixels to points, points to outputs.
+    A tile has one for each point, whose numbers, those of pixels and of outputs, have to be made.
     """
-    points, pixels = (sum(F) - 1) ** 2, F[0] ** 2
-    of_a_tile = points * (1 + points / outputs[-1] + pixels / cells)
-    return math.prod(tiles(outputs, F)) * of_a_tile + KERNEL * points
+    points, O = (sum(F) - 1) ** 2, outputs[-1]
+    return points * (math.prod(tiles(outputs, F)) * (1 + TOUCH / O + TOUCH / cells) + KERNEL)
 
 
 def matrices(F):
@@ -110,7 +113,7 @@ def correlate(x, W, borders, stride):
                 multiply(pixels.points, U, outputs.points)
                 outputs.write(y[block])
 
-    threads.each(work, shares(y.shape, U.shape[1:], F))
+    threads.each(work, shares(y.shape, U.shape[2:], F))
     return y
 
 
@@ -122,7 +125,7 @@ def input_grad(W, dy, shape, padding, stride):
     s, borders = stride, [(p, p) for p in padding]
     F = best(len(W) // s, s * s * W.shape[2], dy.shape)
     dx = xp.empty(shape, dtype=dy.dtype)
-    U = transform_kernel(exchanged(W, F[1], s), F, 1)  # (points, O, s s C)
+    U = transform_kernel(exchanged(W, F[1], s), F, 1)  # (side, side, O, s s C)
 
     def work(blocks):
         for n, some in blocks:
@@ -134,7 +137,7 @@ def input_grad(W, dy, shape, padding, stride):
                 multiply(outputs.points, U, pixels.points)
                 pixels.write(dx[block])
 
-    threads.each(work, shares(dy.shape, U.shape[1:], F))
+    threads.each(work, shares(dy.shape, U.shape[2:], F))
     return dx
 
 
@@ -151,7 +154,7 @@ def weight_grad(x, dy, kernel, borders, stride):
             for block in some:
                 pixels.transform(x[block])
                 outputs.transform(dy[block])
-                product = xp.matmul(pixels.points.swapaxes(1, 2), outputs.points, out=product)
+                product = xp.matmul(pixels.points.swapaxes(2, 3), outputs.points, out=product)
                 if total is None:
                     total, product = product, xp.empty_like(product)
                 else:
@@ -185,67 +188,73 @@ class Memory:
 
 
 class Pixels:
-    """The pixels x of a block of pictures, and their points B^T x B (points, tiles, s s C)."""
+    """The pixels x of a block of pictures, and their points B^T x B (side, side, tiles, s s C)."""
 
     def __init__(self, shape, sides, F, borders, s, memory):
         (n, height, width, C), (_, rows, columns) = shape, tiles((1, *sides), F)
-        self.m, side = F[0], sum(F) - 1  # of outputs and of cells in a tile
-        self.matrix = kronecker(F, 0, memory.dtype)
+        self.m, side, cell = F[0], sum(F) - 1, s * C  # of outputs; of cells in a tile; of a cell's row
+        self.matrix = matrix_of(F, 0, memory.dtype)
         self.own = (self.m * rows * s, self.m * columns * s)
         room = [length + (F[1] - 1) * s for length in self.own]
         self.padded = xp.zeros((n, *room, C), dtype=memory.dtype)
         self.rows, r = overlap(height, borders[0], room[0])
         self.columns, c = overlap(width, borders[1], room[1])
         self.inside = self.padded[:, r, c]  # the pixels that lie in x[:, rows, columns]
-        of_n, of_row, of_column, of_channel = self.padded.strides
-        pixel, cell, tile = ((k * of_row, k * of_column) for k in (1, s, self.m * s))
-        self.windows = xp.lib.stride_tricks.as_strided(
-            self.padded,
-            (n, rows, columns, side, side, s, s, C),
-            (of_n, *tile, *cell, *pixel, of_channel),
-        )
-        self.cells = memory.array(0, *self.windows.shape)
-        self.points = memory.array(1, side * side, n * rows * columns, s * s * C)
+        of_n, of_row, _, of_channel = self.padded.strides
+        view = xp.lib.stride_tricks.as_strided
+        strides = (of_n, self.m * s * of_row, of_row, s * of_row, of_channel)
+        self.by_row = view(self.padded, (n, rows, s, side, room[1] * C), strides)
+        self.half = memory.array(1, *self.by_row.shape)
+        strides = (*self.half.strides[:4], self.m * cell * of_channel, cell * of_channel, of_channel)
+        self.by_column = view(self.half, (n, rows, s, side, columns, side, cell), strides)
+        self.points = memory.array(0, side, side, n * rows * columns, s * cell)
+        points = self.points.reshape(side, side, n, rows, columns, s, cell)
+        self.by_tile = points.transpose(2, 3, 5, 0, 4, 1, 6)  # (n, rows, s, side, columns, side, s C)
 
     def transform(self, x):
         """Write the points of x."""
         xp.copyto(self.inside, x[:, self.rows, self.columns])
-        xp.copyto(self.cells, self.windows)
-        spread(self.matrix, self.cells, self.points)
+        xp.matmul(self.matrix, self.by_row, out=self.half)
+        xp.matmul(self.matrix, self.by_column, out=self.by_tile)
 
     def write(self, dx):
         """Write dx, by the adjoint of `transform`: pixels that several tiles read get the sum."""
-        collect(self.matrix.T, self.points, self.cells)
-        own, beyond = slice(0, self.m), slice(self.m, None)  # cells of this tile, and of the next
+        self.half[..., self.own[1] * dx.shape[-1] :] = 0
+        self.add_up(self.by_tile, self.by_column)
         self.padded[:, self.own[0] :] = 0
-        self.padded[:, :, self.own[1] :] = 0
-        self.windows[:, :, :, own, own] = self.cells[:, :, :, own, own]
-        for i, j in ((own, beyond), (beyond, own), (beyond, beyond)):  # of two tiles, none meet
-            self.windows[:, :, :, i, j] += self.cells[:, :, :, i, j]
+        self.add_up(self.half, self.by_row)
         if self.inside.shape != dx.shape:  # pixels that no tap meets
             dx[...] = 0
         dx[:, self.rows, self.columns] = self.inside
 
+    def add_up(self, values, cells):
+        """Write matrix^T @ values: of a tile's own cells, and to those of the next it is added."""
+        xp.matmul(self.matrix.T[: self.m], values, out=cells[..., : self.m, :])
+        cells[..., self.m :, :] += self.matrix.T[self.m :] @ values
+
 
 class Outputs:
-    """The outputs y of a block of pictures, and their points P (points, tiles, O): y = A^T P A."""
+    """The outputs y of a block of pictures, and their points P (side, side, tiles, O): y = A^T P A."""
 
     def __init__(self, shape, F, memory):
         (n, height, width, O), (_, rows, columns), m = shape, tiles(shape, F), F[0]
-        self.matrix = kronecker(F, 2, memory.dtype)
+        side, self.matrix = sum(F) - 1, matrix_of(F, 2, memory.dtype)
         self.whole = None  # where y does not fill its tiles: room that does, with zeros beyond y
         if (height, width) != (m * rows, m * columns):
             self.whole = xp.zeros((n, m * rows, m * columns, O), dtype=memory.dtype)
             self.inside = self.whole[:, :height, :width]
-        self.split = (n, rows, m, columns, m, O)
-        self.points = memory.array(0, (sum(F) - 1) ** 2, n * rows * columns, O)
-        self.tiles = memory.array(1, n, rows, columns, m, m, O)
+        self.split = (n, rows, m, columns * m * O)
+        self.points = memory.array(1, side, side, n * rows * columns, O)
+        self.half = memory.array(0, n, rows, side, columns * m * O)
+        self.by_column = self.half.reshape(n, rows, side, columns, m, O)
+        points = self.points.reshape(side, side, n, rows, columns, O)
+        self.by_tile = points.transpose(2, 3, 0, 4, 1, 5)  # (n, rows, side, columns, side, O)
 
     def write(self, y):
         """Write y."""
-        collect(self.matrix, self.points, self.tiles)
         whole = y if self.whole is None else self.whole
-        xp.copyto(whole.reshape(self.split).swapaxes(2, 3), self.tiles)
+        xp.matmul(self.matrix, self.by_tile, out=self.by_column)
+        xp.matmul(self.matrix, self.half, out=whole.reshape(self.split))
         if self.whole is not None:
             xp.copyto(y, self.inside)
 
@@ -254,52 +263,39 @@ class Outputs:
         if self.whole is not None:
             xp.copyto(self.inside, dy)
             dy = self.whole
-        xp.copyto(self.tiles, dy.reshape(self.split).swapaxes(2, 3))
-        spread(self.matrix.T, self.tiles, self.points)
+        xp.matmul(self.matrix.T, dy.reshape(self.split), out=self.half)
+        xp.matmul(self.matrix.T, self.by_column, out=self.by_tile)
 
 
 @functools.lru_cache
-def kronecker(F, which, dtype):
-    """Return the transform of rows and columns, M x M, for one of `matrices`."""
-    matrix = matrices(F)[which].astype(dtype)
-    return numpy.kron(matrix, matrix)
-
-
-def spread(matrix, values, points):
-    """Write matrix @ values: values (tiles, pixels, C) into points (points, tiles, C)."""
-    values = values.reshape(points.shape[1], -1, points.shape[2])
-    xp.matmul(matrix, values, out=points.swapaxes(0, 1))
-
-
-def collect(matrix, points, values):
-    """Write matrix @ points: points (points, tiles, C) into values (tiles, pixels, C)."""
-    values = values.reshape(points.shape[1], -1, points.shape[2])  # a view
-    xp.matmul(matrix, points.swapaxes(0, 1), out=values)
+def matrix_of(F, which, dtype):
+    """Return one of `matrices`, in this dtype."""
+    return matrices(F)[which].astype(dtype)
 
 
 def multiply(V, U, M):
-    """Write V @ U into M (points, tiles, O), V (points, tiles, channels), in small products.
+    """Write V @ U into M (side, side, tiles, O), V (side, side, tiles, C), in small products.
 
     A product of up to SMALL multiply-adds runs faster, if it still has 8 rows.
     """
-    (points, count, K), columns = V.shape, U.shape[-1]
-    most = min(count, SMALL // U[0].size)
+    (side, _, count, C), O = V.shape, U.shape[-1]
+    most = min(count, SMALL // (C * O))
     rows = next((rows for rows in range(most, 7, -1) if count % rows == 0), count)
-    xp.matmul(V.reshape(points, -1, rows, K), U[:, None], out=M.reshape(points, -1, rows, columns))
+    cut = lambda P: P.reshape(side, side, -1, rows, P.shape[-1])
+    xp.matmul(cut(V), U[:, :, None], out=cut(M))
 
 
 def transform_kernel(W, F, s):
-    """Return U = G W G^T (points, s s C, O)."""
-    matrix, taps, (C, O) = kronecker(F, 1, W.dtype), F[1], W.shape[2:]
-    g = W.reshape(taps, s, taps, s, C, O).transpose(1, 3, 4, 0, 2, 5)  # (s, s, C, taps, taps, O)
-    U = Memory(W.dtype).array(0, len(matrix), s, s, C, O)
+    """Return U = G W G^T (side, side, s s C, O)."""
+    G, (side, taps), (C, O) = matrix_of(F, 1, W.dtype), (sum(F) - 1, F[1]), W.shape[2:]
+    rows, U = W.reshape(taps, -1), Memory(W.dtype).array(0, side, side, s, s * C * O)
 
     def work(some):
-        values = g[:, :, some].reshape(s, s, -1, taps * taps, O)
-        xp.matmul(matrix, values, out=U.transpose(1, 2, 3, 0, 4)[:, :, some])
+        half = (G[some] @ rows).reshape(-1, s, taps, s * C * O)
+        xp.matmul(G, half, out=U[some].swapaxes(1, 2))
 
-    threads.each(work, cut(C, threads.useful(U)))
-    return U.reshape(len(matrix), s * s * C, O)
+    threads.each(work, cut(side, threads.useful(U)))
+    return U.reshape(side, side, s * s * C, O)
 
 
 def exchanged(W, taps, s):
@@ -314,11 +310,9 @@ def exchanged(W, taps, s):
 
 def kernel_from_points(dU, F, s):
     """Return dW = G^T dU G (k, k, C, O): the adjoint of `transform_kernel`."""
-    taps, C, O = F[1], dU.shape[1] // s**2, dU.shape[2]
-    points = dU.reshape(-1, s, s, C, O).transpose(1, 2, 3, 0, 4)  # (s, s, C, points, O)
-    dg = kronecker(F, 1, dU.dtype).T @ points  # (s, s, C, taps taps, O)
-    dW = dg.reshape(s, s, C, taps, taps, O).transpose(3, 0, 4, 1, 2, 5)
-    return dW.reshape(taps * s, taps * s, C, O)
+    G_T, side, k, O = matrix_of(F, 1, dU.dtype).T, sum(F) - 1, F[1] * s, dU.shape[-1]
+    half = G_T @ dU.reshape(side, side, s, -1).swapaxes(1, 2)  # (side, s, taps, s C O)
+    return (G_T @ half.reshape(side, -1)).reshape(k, k, -1, O)
 
 
 # ---- the work in blocks --------------------------------------------------------------------------
