@@ -1,9 +1,11 @@
 """The floor of an iteration: its products at the speed of BLAS, its bytes at that of the memory, beside our time.
 
-`python benchmarks/speed.py floor` calls it for DCGAN 28 and 64, and writes its table. Each call of an operation in
-one iteration is kept with its arguments, and repeated alone. Its floor is the product of the same numbers of rows and
-columns, of contiguous matrices that lie in the cache where they fit, and each byte that has to be read or written,
-once, at the speed of a copy. Winograd's method needs fewer products, and may be below the floor.
+`python benchmarks/speed.py floor` calls it for the large perceptrons and DCGAN 28 and 64, and writes its table. Each
+operation is timed where it stands, in whole iterations; and each call in one iteration is kept with its arguments, and
+repeated alone, with what it needs in the caches. Its floor is the product of the same numbers of rows and columns, of
+contiguous matrices that lie in the cache where they fit, and each byte that has to be read or written, once, at the
+speed of a copy. Winograd's method needs fewer products, and may be below the floor. With one thread, all is time of the
+processor, which hardly knows what else runs; with more, of the clock.
 """
 
 import math
@@ -12,6 +14,7 @@ import time
 from pathlib import Path
 
 import dcgan
+import mlp
 import numpy as np
 
 from scratchgan.fast import threads
@@ -33,21 +36,24 @@ WATCHED = {  # operation: what computes it
     "Adam": [(Optimizer, "move")],
 }
 
+now = time.perf_counter  # or the processor's time
 ORDERS = {"correlate": (0, 1, 2), "apply": (0, 1, 2), "input_grad": (0, 2, 1), "weight_grad": (1, 0, 2)}
 
 
-def calls_of(iteration):
-    """Return [(operation, function, arguments, result)] of one iteration, the innermost of those that are watched."""
-    found, depth = [], [0]
+def watch(iteration, note):
+    """Run an iteration; call note(operation, function, arguments, result, seconds) after each outermost call."""
+    depth = [0]
     before = [(owner, name, vars(owner)[name]) for own in WATCHED.values() for owner, name in own]
 
     def watched(operation, function):
         def call(*args, **options):
             depth[0] += 1
+            start = now()
             result = function(*args, **options)
+            seconds = now() - start
             depth[0] -= 1
             if not depth[0]:
-                found.append((operation, function, args, result))
+                note(operation, function, args, result, seconds)
             return result
 
         return call
@@ -60,7 +66,23 @@ def calls_of(iteration):
     finally:
         for owner, name, function in before:
             setattr(owner, name, function)
+
+
+def calls_of(iteration):
+    """Return [(operation, function, arguments, result)] of one iteration, the outermost of those that are watched."""
+    found = []
+    watch(iteration, lambda *call: found.append(call[:4]))
     return found
+
+
+def in_place(iteration, turns):
+    """Return {operation: median ms of all its calls in an iteration}."""
+    found = []
+    for _ in range(turns):
+        own = dict.fromkeys(WATCHED, 0.0)
+        watch(iteration, lambda operation, *call, own=own: own.update({operation: own[operation] + 1e3 * call[-1]}))
+        found.append(own)
+    return {operation: statistics.median(own[operation] for own in found) for operation in WATCHED}
 
 
 def product_of(operation, function, args, result):
@@ -92,9 +114,9 @@ def median(function, turns):
     """Return the median time of a call in ms."""
     seconds = []
     for _ in range(turns):
-        start = time.perf_counter()
+        start = now()
         function()
-        seconds.append(time.perf_counter() - start)
+        seconds.append(now() - start)
     return 1e3 * statistics.median(seconds)
 
 
@@ -116,13 +138,18 @@ def copy_rate(turns):
 
 
 def measure(turns, count):
-    """Measure both networks; write the record."""
+    """Measure all networks; write the record."""
+    global now
+    now = time.process_time if count == 1 else time.perf_counter
+    networks, found = {"MLP large": mlp.program("large", "scratchgan")}, {}
+    networks |= {f"DCGAN {case}": dcgan.program(case, "scratchgan", 64) for case in ("28", "64")}
     threads.use(count, blas=False)
-    rate, found = copy_rate(turns), {}
-    for case in ("28", "64"):
-        iteration = dcgan.program(case, "scratchgan", 64)
+    rate = copy_rate(turns)
+    for network, iteration in networks.items():
+        threads.use(count, blas=network.startswith("MLP"))
         iteration()
-        whole, rows, known = median(iteration, turns), {}, {}
+        whole, known, rows = median(iteration, turns), {}, {}
+        there = in_place(iteration, turns)
         for operation, function, args, result in calls_of(iteration):
             shape = product_of(operation, function, args, result)
             key = function.__qualname__, shape, tuple(array.shape for array in arrays(args))
@@ -131,20 +158,22 @@ def measure(turns, count):
                 ours = median(lambda f=function, a=args: f(*a), turns)
                 known[key] = ours, product_time(shape, turns) if shape else 0.0, size / rate
             rows.setdefault(operation, []).append(known[key])
-        table = {operation: [len(own), *np.sum(own, 0).round(3).tolist()] for operation, own in rows.items()}
-        found[f"DCGAN {case}"] = {"ms": round(whole, 2), "operations": table}
+        sums = {operation: [there[operation], *np.sum(own, 0).tolist()] for operation, own in rows.items()}
+        table = {operation: [len(rows[operation]), *np.round(own, 3).tolist()] for operation, own in sums.items()}
+        found[network] = {"ms": round(whole, 2), "operations": table}
     write_json(RECORD, {"threads": count, "GB/s": round(rate / 1e6, 1), "networks": found})
 
 
 def table_of(found):
     """Return the record as a table in Markdown."""
-    lines = [f"Copies: {found['GB/s']} GB/s read and written; {found['threads']} threads.", ""]
-    lines += ["| network | operation | calls | ms | its products alone | its bytes alone | ms over both |"]
-    lines += [f"|{'---|' * 7}"]
+    of_what = "one thread, ms of the processor" if found["threads"] == 1 else f"{found['threads']} threads, ms"
+    lines = [f"{of_what[0].upper()}{of_what[1:]}; copies: {found['GB/s']} GB/s read and written.", ""]
+    lines += ["| network | operation | calls | ms | alone | its products alone | its bytes alone | alone, over both |"]
+    lines += [f"|{'---|' * 8}"]
     for network, own in found["networks"].items():
-        for operation, (calls, ours, products, size) in own["operations"].items():
-            cells = [network, operation, calls, f"{ours:.2f}", f"{products:.2f}", f"{size:.2f}"]
-            lines.append(f"| {' | '.join(map(str, cells))} | {ours / (products + size):.2f} |")
+        for operation, (calls, *ms, products, size) in own["operations"].items():
+            cells = [network, operation, calls, *(f"{value:.2f}" for value in (*ms, products, size))]
+            lines.append(f"| {' | '.join(map(str, cells))} | {ms[-1] / (products + size):.2f} |")
         total = [sum(column) for column in zip(*own["operations"].values(), strict=True)]
         cells = [network, "all", total[0], *(f"{value:.1f}" for value in total[1:])]
         lines.append(f"| {' | '.join(map(str, cells))} | of an iteration's {own['ms']:.1f} ms |")

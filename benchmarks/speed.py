@@ -1,18 +1,20 @@
-"""Time every workload beside PyTorch, all in turn in one process, and write docs/performance.md's first table.
+"""Time every workload beside PyTorch and JAX, in turn in one process, and write docs/performance.md's first table.
 
     python benchmarks/speed.py                          # two threads, 20 turns of each program of each workload
     python benchmarks/speed.py --only "DCGAN 28" "LSTM" --turns 40
     python benchmarks/speed.py growth                   # time against work: batches, sides and widths; a table, a plot
-    python benchmarks/speed.py floor                    # DCGAN's operations beside the products and bytes they need
+    python benchmarks/speed.py floor                    # the operations beside the products and bytes they need
     python benchmarks/speed.py write                    # the page from the records, without measuring
 
 A turn goes through all workloads and programs once, so that a change of the machine's speed meets each alike.
-Records go to docs/results/speed/. A ratio below 1 is faster than PyTorch eager.
+Records go to docs/results/speed/. A ratio below 1 is faster than PyTorch eager. JAX takes as many threads as there are
+processors, and runs where it is installed.
 """
 
 import argparse
 import functools
 import importlib.metadata
+import importlib.util
 import json
 import os
 import platform
@@ -34,7 +36,8 @@ from scratchgan.support.files import write_bytes, write_json
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE, RECORD = ROOT / "docs" / "performance.md", ROOT / "docs" / "results" / "speed" / "workloads.json"
-PROGRAMS = ("scratchgan", "PyTorch eager", "PyTorch at its best")
+PROGRAMS = {"scratchgan": "", "PyTorch eager": "ratio", "PyTorch at its best": "of its best", "JAX, jit": "of JAX"}
+WITH_JAX = ("MLP small", "MLP large", "DCGAN 28", "3x3 layer")  # of DCGAN 64 an iteration takes it many seconds
 LSTM_SHAPE = 64, 64, 65, 128  # N, L, C, H
 
 
@@ -70,7 +73,8 @@ def measured(chosen, turns, count):
     """Return {workload: {program: [seconds of a call, turn by turn]}}."""
     table, programs = workloads(count), {}
     for workload in chosen:
-        made = {name: table[workload][0](name) for name in PROGRAMS if name == "scratchgan" or mlp.has_torch()}
+        names = [name for name in mlp.installed() if name != "JAX, jit" or workload in WITH_JAX]
+        made = {name: table[workload][0](name) for name in names}
         programs[workload] = {name: program for name, program in made.items() if program}
     times = {workload: {name: [] for name in own} for workload, own in programs.items()}
     for turn in range(turns + 1):  # the first does not count
@@ -90,7 +94,8 @@ def measured(chosen, turns, count):
 def record(times, turns, count):
     """Return what the page needs, for JSON: ms as the quartiles of all turns."""
     quartiles = lambda seconds: [round(1e3 * q, 3) for q in statistics.quantiles(seconds, n=4)]
-    versions = {name: importlib.metadata.version(name) for name in ("numpy", *["torch"] * mlp.has_torch())}
+    there = [name for name in ("numpy", "torch", "jax") if importlib.util.find_spec(name)]
+    versions = {name: importlib.metadata.version(name) for name in there}
     return {
         "hardware": f"{platform.machine()}, {os.cpu_count()} processors",
         "versions": versions, "threads": count, "turns": turns,
@@ -101,14 +106,15 @@ def record(times, turns, count):
 def table_of(found):
     """Return the record as a table in Markdown: medians, half the distance of the quartiles, ratios."""
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
+    names = [name for name in PROGRAMS if any(name in own for own in found["ms"].values())]
     lines = [
         f"`python benchmarks/speed.py`, {found['hardware']}, {found['threads']} threads, {versions}: medians of",
         f"{found['turns']} turns in ms, ± half the distance of the quartiles, and the ratio to PyTorch eager.", "",
-        f"| workload | {' | '.join(PROGRAMS)} | ratio | of its best |", f"|---|{'---|' * (len(PROGRAMS) + 2)}",
+        f"| workload | {' | '.join(names + [PROGRAMS[name] for name in names[1:]])} |", f"|{'---|' * 2 * len(names)}",
     ]  # fmt: skip
     for workload, own in found["ms"].items():
-        cells = [f"{q[1]:.3g} ± {(q[2] - q[0]) / 2:.2g}" if (q := own.get(name)) else "" for name in PROGRAMS]
-        ratios = [f"{own['scratchgan'][1] / own[name][1]:.2f}" if name in own else "" for name in PROGRAMS[1:]]
+        cells = [f"{q[1]:.3g} ± {(q[2] - q[0]) / 2:.2g}" if (q := own.get(name)) else "" for name in names]
+        ratios = [f"{own['scratchgan'][1] / own[name][1]:.2f}" if name in own else "" for name in names[1:]]
         lines.append(f"| {workload} | {' | '.join(cells + ratios)} |")
     return "\n".join(lines)
 

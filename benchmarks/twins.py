@@ -1,7 +1,7 @@
 """How much faster each twin of `scratchgan/fast/table.py` is than the plain code, at the sizes of the examples.
 
     python benchmarks/twins.py                # about a minute; all of it on the CPU
-    python benchmarks/twins.py --threads 1
+    python benchmarks/twins.py --threads 1    # in ms of the processor, which hardly knows what else runs
 
 Plain code and twin take turns; the figures are the medians of their times, and the ratio. Twins for a GPU alone, which
 on a CPU are the plain code, are not listed. A twin that is slower at every size has no place in the table.
@@ -111,20 +111,20 @@ def cases():
         yield average(n)
 
 
-def seconds(call):
-    start = time.perf_counter()
+def seconds(call, now):
+    start = now()
     call()
-    return time.perf_counter() - start
+    return now() - start
 
 
-def compare(call, turns=15):
-    """Return the median times of the plain code and of the twin, in ms."""
+def compare(call, now, turns=15):
+    """Return the median times of the plain code and of the twin, in ms; now: a clock."""
     times = {True: [], False: []}
     for _ in range(turns):
         for plain in (True, False):
             with fast.plain() if plain else contextlib.nullcontext():
                 call()
-                times[plain].append(seconds(call))
+                times[plain].append(seconds(call, now))
     return 1e3 * statistics.median(times[True]), 1e3 * statistics.median(times[False])
 
 
@@ -132,10 +132,11 @@ def main():
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=0, help="threads; 0: as many as there are processors")
-    threads.use(parser.parse_args().threads, blas=False)
+    options = parser.parse_args()
+    threads.use(options.threads, blas=False)
     print("| what | plain, ms | twin, ms | ratio |\n|---|---|---|---|")
     for label, call in cases():
-        plain, twin = compare(call)
+        plain, twin = compare(call, time.process_time if options.threads == 1 else time.perf_counter)
         print(f"| {label} | {plain:.3f} | {twin:.3f} | {twin / plain:.2f} |", flush=True)
 
 
