@@ -15,7 +15,7 @@ import time
 import numpy as np
 
 from scratchgan import fast, optim
-from scratchgan.fast import threads
+from scratchgan.fast import memory, threads
 from scratchgan.layers import (
     GRU,
     LSTM,
@@ -133,6 +133,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=0, help="threads; 0: as many as there are processors")
     options = parser.parse_args()
+    memory.keep()  # as in training
     threads.use(options.threads, blas=False)
     print("| what | plain, ms | twin, ms | ratio |\n|---|---|---|---|")
     for label, call in cases():
