@@ -86,7 +86,7 @@ SECTIONS = (
         "compared with FID. `nearer` is the probability that a sample is nearer to the training data than a test image "
         "is: 0.5 is chance, 1 a copy. The last row is what training images reach in the place of samples: a floor for "
         "the distance, a ceiling for precision and recall. There is no published value: the features are ours. A "
-        "step is one of G, with 5 of the critic for WGAN. [stability.md](stability.md#results) shows "
+        "step is one of G, with 2 of the critic for WGAN. [stability.md](stability.md#results) shows "
         "samples of the runs at the default budget; compare rows of one budget. By another classifier, another table.",
         {"FID-LeNet": 1, "precision-LeNet": 2, "recall-LeNet": 2, "nearer to training data-LeNet": 2},
         "FID-LeNet",

@@ -141,7 +141,7 @@ FEW_PAIRS = {"train": 500, "test": 100}  # of glyphs, in place of 10,000 and 2,0
 NOT_GANS = {"classifier", "cyclegan", "font_style", "text_lstm", "mode_collapse", "hmm", "mcmc"}
 NOT_GANS |= {"samplers", "six_divergences"}  # a tool on runs (tests/test_samplers_command.py); six of `fgan.py`
 # Of these, D has a batch norm behind its dense layer; G's step looks at real samples, too.
-ONE_KIND = (infogan.InfoGAN, dcgan.DCGAN, ragan.RaGAN, acgan.ACGAN)
+ONE_KIND = (wgan.WGAN, infogan.InfoGAN, dcgan.DCGAN, ragan.RaGAN, acgan.ACGAN)
 WITH_REAL = (ragan.RaGAN, unrolled.UnrolledGAN, improved_gan.ImprovedGAN, semi_supervised.SemiSupervisedGAN)
 # Too small at first, or too near to a D that draws nothing yet: test_remedies, test_fgan, test_ebgan. Or G hears D
 # through a T that is drawn anew: test_diffaugment.

@@ -8,7 +8,7 @@ knows: it estimates K W. Momentum makes the critic unstable, hence RMSprop (sect
 
     python examples/stability/wgan.py                        # glyphs
     python examples/stability/wgan.py --data mnist
-    python examples/stability/wgan.py --clip 0.1             # looser; with 0.001 gradients vanish
+    python examples/stability/wgan.py --clip 0.01 --lr 5e-5 --lr-G 5e-5 --critic-steps 5  # paper
 """
 
 from dataclasses import dataclass
@@ -24,15 +24,17 @@ from scratchgan.training import option
 
 @dataclass
 class Settings(training.Settings):
-    """The paper's algorithm 1, with the networks of DCGAN for 28 x 28 pictures."""
+    """Algorithm 1 with other networks and rates than the paper's: docs/recipes.md."""
 
     steps: int = option(3000, "training steps: one is critic-steps of D and one of G", minimum=1)
-    lr: float = option(5e-5, "learning rate", minimum=1e-12)
-    critic_steps: int = option(5, "steps of the critic for a step of G", minimum=1)
-    clip: float = option(0.01, "largest weight of the critic", minimum=1e-12)
+    batch_size: int = option(32, "real samples in a training step", minimum=2)
+    lr: float = option(2e-4, "learning rate of the critic", minimum=1e-12)
+    lr_G: float = option(1e-3, "learning rate of G", minimum=1e-12)
+    critic_steps: int = option(2, "steps of the critic for a step of G", minimum=1)
+    clip: float = option(0.03, "largest weight of the critic", minimum=1e-12)
     latent: int = option(100, "length of the latent vector z", minimum=1)
-    width: int = option(64, "channels of the stage next to the picture", minimum=1)
-    average: float = option(0.0, "decay of G's average; 0: none", minimum=0, maximum=0.99999)
+    width: int = option(16, "channels of the stage next to the picture", minimum=1)
+    average: float = option(0.998, "decay of G's average; 0: none", minimum=0, maximum=0.99999)
 
 
 class WGAN(wgan_gp.WGANGP):
@@ -40,17 +42,18 @@ class WGAN(wgan_gp.WGANGP):
 
     def __init__(self, settings, shape, rng):
         super().__init__(settings, shape, rng)
-        self.opt_G = RMSprop(self.G.params(), settings.lr)
+        self.opt_G = RMSprop(self.G.params(), settings.lr_G)
         self.opt_D = RMSprop(self.D.params(), settings.lr)
 
     def networks(self, shape, rng):
-        G = wgan_gp.generator(self.settings, shape, rng, initialize=normal)
+        G = wgan_gp.generator(self.settings, shape, rng, initialize=normal, hidden=512)
         small, large = self.settings.width, 2 * self.settings.width
         drawn = {"rng": rng, "initialize": normal}
         D = Sequential(
             Conv2d(shape[-1], small, 4, stride=2, padding=1, **drawn), LeakyReLU(0.2),
             Conv2d(small, large, 4, stride=2, padding=1, **drawn), BatchNorm(large), LeakyReLU(0.2),
-            Flatten(), Dense(7 * 7 * large, 1, **drawn),
+            Flatten(), Dense(7 * 7 * large, 256, **drawn), BatchNorm(256), LeakyReLU(0.2),
+            Dense(256, 1, **drawn),
         )  # fmt: skip
         return G, D
 
