@@ -45,9 +45,10 @@ def infogan_G(G, D, draw, real):
 
 
 def semi_supervised_D(G, D, draw, real, labelled, labels):
-    supervised = -log_p(run(D, labelled), labels).mean()
     fake = run(G, draw())
-    Z_real, Z_fake = np.exp(run(D, real)).sum(1), np.exp(run(D, fake)).sum(1)
+    of_labelled, of_real, of_fake = np.split(run(D, np.concatenate([labelled, real, fake])), 3)  # noise as in the step
+    supervised = -log_p(of_labelled, labels).mean()
+    Z_real, Z_fake = np.exp(of_real).sum(1), np.exp(of_fake).sum(1)
     return supervised - 0.5 * np.log(Z_real / (Z_real + 1)).mean() - 0.5 * np.log(1 / (Z_fake + 1)).mean()
 
 

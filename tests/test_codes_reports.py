@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections import Counter
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,6 +13,7 @@ from test_examples import ROOT, start, told_to_D
 from scratchgan import data
 from scratchgan.data import captions, glyphs
 from scratchgan.examples.labels import text_to_image
+from scratchgan.layers import Dense, Flatten
 from scratchgan.metrics.disentangle import mutual_information_gap
 from scratchgan.weights import WeightNorm
 
@@ -77,6 +79,7 @@ def test_supervised_alone_descends_the_cross_entropy():
 
 def test_weights_of_D_are_normalised_and_lengths_are_learned_in_the_last_layer_only():
     model, batches = start("semi_supervised")
+    model.step(batches)
     weights = [param for path, param in model.D.named_params().items() if path.endswith("W")]
     before = [weight.g.value.copy() for weight in weights]
     assert all(isinstance(weight, WeightNorm) for weight in weights) and len(weights) == 6
@@ -85,15 +88,53 @@ def test_weights_of_D_are_normalised_and_lengths_are_learned_in_the_last_layer_o
     for index, (weight, length) in enumerate(zip(weights, before, strict=True)):
         np.testing.assert_allclose(np.linalg.norm(weight.effective(), axis=0), weight.g.value, rtol=1e-5)
         assert np.array_equal(weight.g.value, length) == (index < 5)
-    np.testing.assert_allclose([length[0] for length in before[:5]], np.sqrt(2) * np.array([0.5, 1, 1, 1, 1]))
 
 
-def test_black_pixels_are_silent_at_the_start():
-    """D's first layer is that of pixels from 0 to 1."""
+def test_layers_start_at_the_data():
+    """Each dense layer's outputs have mean 0 and variance 1 for the pictures, noise included."""
+    model, batches = start("semi_supervised")
+    x = model.scaled(batches.arrays[0][:2000])
+    model.start_at(x)
+    for layer in (*model.D.layers[0].layers, *model.D.layers[1].layers):
+        x, _ = layer.forward(x)  # the noise of layers is drawn anew
+        if isinstance(layer, Dense):
+            assert abs(x.mean(0)).max() < 0.15 and abs(x.std(0) - 1).max() < 0.15
+
+
+def test_the_first_step_starts_at_the_data_and_no_later_one(monkeypatch):
+    model, batches = start("semi_supervised")
+    seen = []
+    monkeypatch.setattr(model, "start_at", seen.append)
+    for _ in range(3):
+        model.step(batches)
+    (x,) = seen
+    np.testing.assert_array_equal(x, batches.arrays[0][:500] / np.float32(255))
+
+
+def test_D_sees_pixels_from_0_to_1_and_samples_are_signed():
     model, _ = start("semi_supervised")
-    first = model.D.layers[0].layers[2]
-    x = rng.random((3, 784), dtype=np.float32)
-    np.testing.assert_allclose(first(2 * x - 1), 2 * x @ first.W.effective(), atol=1e-5)
+    assert (model.scaled(np.array([0, 255], np.uint8)) == [0, 1]).all()
+    z = model.latent(4, np.random.default_rng(0))
+    np.testing.assert_array_equal(model.generate(z), 2 * model.G(z) - 1)
+
+
+def test_D_sees_pictures_moved_by_whole_pixels():
+    model, _ = start("semi_supervised", shift=1)
+    moved = model.D.layers[0].layers[0]
+    x = np.zeros((200, 28, 28, 1), np.float32)
+    x[:, 14, 14] = 1
+    where = {tuple(place[1:3]) for place in np.argwhere(moved.forward(x)[0])}
+    assert where == {(i, j) for i in (13, 14, 15) for j in (13, 14, 15)}
+    np.testing.assert_array_equal(moved(x), x)
+    bare, _ = start("semi_supervised", shift=0)
+    assert isinstance(bare.D.layers[0].layers[0], Flatten)
+
+
+def test_each_labelled_picture_comes_as_often_as_the_others():
+    model, batches = start("semi_supervised")
+    images, _ = model.draw_labelled(batches, 300)
+    counts = Counter(image.tobytes() for image in images)
+    assert len(counts) == 100 and set(counts.values()) == {3}
 
 
 def test_the_learning_rate_falls_to_0_in_the_last_third():
@@ -107,7 +148,7 @@ def test_the_error_is_that_of_the_average_of_D():
     for _ in range(3):
         model.step(batches)
     held_out = model.held_out()
-    x = data.to_signed(held_out.images)
+    x = held_out.images / np.float32(255)
     wrong = {name: (D(x).argmax(1) != held_out.labels).sum() for name, D in (
         ("average", model.D_average.net), ("last", model.D))}  # fmt: skip
     assert model.report() == {"error": wrong["average"] / 2000, "errors": wrong["average"]}

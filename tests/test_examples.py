@@ -231,8 +231,10 @@ def what_G_wants(model, z):
 
 
 def real_samples(model, n):
-    """Return the first n real samples, pictures in [-1, 1]."""
+    """Return the first n real samples, pictures in [-1, 1], or as a model scales them."""
     real = loaded(type(model), model.settings)[0][:n]
+    if isinstance(model, semi_supervised.SemiSupervisedGAN):
+        return model.scaled(real)
     return xp.asarray(data.to_signed(real) if real.dtype == np.uint8 else real)
 
 

@@ -6,33 +6,33 @@ D has K logits, and always 0 for a class "fake" (section 5): D(x) = Z(x) / (Z(x)
     G descends  |E f(x) - E f(G(z))|^2,  f the last hidden layer of D                  (section 3.1)
 
 The first term sees labelled pictures only, the second all. What counts is D's error on held-out
-pictures: `error`, of an average of its weights. G's samples need not look good, and do not.
+pictures: `error`, of an average of its weights. G's samples need not look good.
 
     python examples/labels/semi_supervised.py --data mnist      # 7 minutes: 5 to 10 % wrong
     python examples/labels/semi_supervised.py --data mnist --supervised   # without G: 22 %
 """
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from scratchgan import data, losses, training, xp
+from scratchgan import losses, training, xp
 from scratchgan.data.batches import gather
 from scratchgan.data.few_labels import hide_labels
 from scratchgan.initializers import glorot
 from scratchgan.layers import BatchNorm, Dense, Flatten, GaussianNoise, Reshape, Sequential
-from scratchgan.layers.activations import ReLU, Softplus, Tanh
+from scratchgan.layers.activations import ReLU, Sigmoid, Softplus
+from scratchgan.layers.augment import Shift
 from scratchgan.optim import EMA, Adam, linear_decay
 from scratchgan.training import option
-from scratchgan.weights import weight_norm
+from scratchgan.weights import WeightNorm, weight_norm
 
 
 @dataclass
 class Settings(training.Settings):
     """The authors' for MNIST, but half of their units, and fewer steps than their 180,000."""
 
-    steps: int = option(8000, "training steps: one is a step of D and a step of G", minimum=1)
+    steps: int = option(4000, "training steps: one is a step of D and a step of G", minimum=1)
     batch_size: int = option(100, "labelled, unlabelled and generated samples in a step", minimum=2)
     lr: float = option(3e-3, "learning rate; in the last third it falls to 0", minimum=1e-12)
     labels: int = option(10, "labelled pictures of each class", minimum=1)
@@ -40,6 +40,7 @@ class Settings(training.Settings):
     supervised: bool = option(False, "train D on the labelled pictures alone")
     latent: int = option(100, "length of the latent vector z", minimum=1)
     width: int = option(500, "units of D's first layer; others: a half, a quarter", minimum=4)
+    shift: int = option(2, "D sees pictures moved by up to so many pixels", minimum=0, maximum=8)
 
 
 class SemiSupervisedGAN(training.Model):
@@ -54,22 +55,20 @@ class SemiSupervisedGAN(training.Model):
         self.D_average = EMA(self.D, 0.998)
 
     def networks(self, shape, rng):
-        settings, pixels = self.settings, int(np.prod(shape))
-        half, quarter = settings.width // 2, settings.width // 4
+        settings, pixels, width = self.settings, int(np.prod(shape)), self.settings.width
         G = Sequential(
-            Dense(settings.latent, half, rng=rng), BatchNorm(half), Softplus(),
-            Dense(half, half, rng=rng), BatchNorm(half), Softplus(),
-            Dense(half, pixels, rng=rng, initialize=glorot), Tanh(), Reshape(*shape),
+            Dense(settings.latent, width // 2, rng=rng), BatchNorm(width // 2), Softplus(),
+            Dense(width // 2, width // 2, rng=rng), BatchNorm(width // 2), Softplus(),
+            Dense(width // 2, pixels, rng=rng, initialize=glorot), Sigmoid(), Reshape(*shape),
         )  # fmt: skip
-        units, hidden = [pixels, settings.width, half, quarter, quarter, quarter], []
+        units, hidden = [pixels, width, width // 2, *3 * [width // 4]], []
         for before, after in zip(units, units[1:], strict=False):
-            noise = GaussianNoise(0.5 if hidden else 0.6, rng=rng)
+            noise = GaussianNoise(0.5 if hidden else 0.3, rng=rng)
             hidden += [noise, Dense(before, after, rng=rng), ReLU()]
-        head = Sequential(GaussianNoise(0.5, rng=rng), Dense(quarter, settings.classes, rng=rng))
-        D = weight_norm(Sequential(Sequential(Flatten(), *hidden), head))
-        self.hold_lengths(D)
-        hidden[1].b.value[...] = hidden[1].W.effective().sum(0)  # W (x + 1): black enters as 0
-        return G, D
+        moved = [Shift(settings.shift / shape[0], rng=rng)] if settings.shift else []
+        f = Sequential(*moved, Flatten(), *hidden)
+        head = Sequential(GaussianNoise(0.5, rng=rng), Dense(width // 4, settings.classes, rng=rng))
+        return G, weight_norm(Sequential(f, head))
 
     @staticmethod
     def load_data(settings):
@@ -78,44 +77,50 @@ class SemiSupervisedGAN(training.Model):
         return images, hide_labels(labels, settings.labels, np.random.default_rng(settings.seed))
 
     def step(self, batches):
-        real = xp.to_device(data.to_signed(batches.next()[0]))  # (N, 28, 28, C)
+        if self.opt_D.steps == 0:
+            self.start_at(self.scaled(batches.arrays[0][:500]))
+        real = self.scaled(batches.next()[0])  # (N, 28, 28, C)
         images, labels = self.draw_labelled(batches, len(real))
-        labelled, labels = xp.to_device(data.to_signed(images)), xp.to_device(labels)
-        D = self.discriminator_step(real, labelled, labels)
+        D = self.discriminator_step(real, self.scaled(images), xp.to_device(labels))
         return {"D": D} if self.settings.supervised else {"D": D, "G": self.generator_step(real)}
 
+    def scaled(self, images):
+        """Return pictures as D sees them, from 0 to 1: black is silent, and moves no weight."""
+        return xp.to_device(images).astype("float32") / 255
+
     def draw_labelled(self, batches, n):
-        """Return n of the pictures whose label is told, with replacement, and their labels."""
+        """Return n of the labelled pictures, each as often as the others, and their labels."""
         images, labels = batches.arrays
-        rows = self.rng.choice(np.flatnonzero(labels >= 0), n)
+        rows = np.resize(self.rng.permutation(np.flatnonzero(labels >= 0)), n)
         return gather(images, rows), labels[rows]
+
+    def start_at(self, x):
+        """Let D's layers begin with means 0 and variances 1 (Salimans & Kingma 2016, section 3)."""
+        for layer in (*self.D.layers[0].layers, *self.D.layers[1].layers):
+            if isinstance(layer, Dense):
+                y, _ = layer.forward(x)
+                layer.W.g.value[...] /= y.std(0)
+                layer.b.value[...] = -y.mean(0) / y.std(0)
+            x, _ = layer.forward(x)
 
     def discriminator_step(self, real, labelled, labels):
         # D descends -log p(y | x, not fake) - 1/2 log D(x) - 1/2 log(1 - D(G(z)))
-        labelled_logits, labelled_tape = self.D.forward(labelled)
         if self.settings.supervised:
-            loss, d_labelled = losses.softmax_cross_entropy(labelled_logits, labels)
+            logits, tape = self.D.forward(labelled)
+            loss, *d_logits = losses.softmax_cross_entropy(logits, labels)
         else:
             fake, _ = self.G.forward(self.noise(len(real)))
-            real_logits, real_tape = self.D.forward(real)
-            fake_logits, fake_tape = self.D.forward(fake)
-            logits = labelled_logits, labels, real_logits, fake_logits
-            loss, d_labelled, d_real, d_fake = losses.semi_supervised_discriminator(*logits)
-            self.D.accumulate(real_tape, d_real)  # into D
-            self.D.accumulate(fake_tape, d_fake)
-        self.D.accumulate(labelled_tape, d_labelled)
+            logits, tape = self.D.forward(xp.concatenate([labelled, real, fake]))  # as one batch
+            told, *others = logits.reshape(3, len(labels), -1)
+            loss, *d_logits = losses.semi_supervised_discriminator(told, labels, *others)
+        self.D.accumulate(tape, xp.concatenate(d_logits))
+        f = self.D.layers[0]
+        lengths = [(W.g.value, W.g.value.copy()) for W in f.params() if isinstance(W, WeightNorm)]
         self.opt_D.step()
-        self.hold_lengths(self.D)
+        for g, length in lengths:
+            g[...] = length  # as in the authors' code, only the last layer learns a length
         self.D_average.update()
         return loss
-
-    def hold_lengths(self, D):
-        """Hold D's hidden weights at the lengths that keep activations' scale (He et al. 2015).
-
-        As in the authors' code, only the last layer learns a length: features must not run away.
-        """
-        for index, layer in enumerate(D.layers[0].layers[2::3]):
-            layer.W.g.value[...] = math.sqrt(2) * (1 if index else 0.5)
 
     def generator_step(self, real):
         # G descends |E f(x) - E f(G(z))|^2
@@ -130,13 +135,14 @@ class SemiSupervisedGAN(training.Model):
         return loss
 
     def generate(self, z):
-        return self.G(z)
+        return 2 * self.G(z) - 1  # [-1, 1], as all models here
 
     def report(self):
         held_out = self.held_out()
         if held_out is None:
             return {}
-        wrong = self.infer(self.D_average.net, held_out.images).argmax(1) != held_out.labels
+        D = lambda x: self.D_average.net((x + 1) / 2)  # of pictures in [-1, 1]
+        wrong = self.infer(D, held_out.images).argmax(1) != held_out.labels
         return {"error": float(wrong.mean()), "errors": int(wrong.sum())}
 
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scratchgan import plots, training
+from scratchgan import data, plots, training, xp
 from scratchgan.data import motions
 from scratchgan.data.few_labels import hide_labels
 from scratchgan.examples.labels import semi_supervised
@@ -46,6 +46,7 @@ class Settings(semi_supervised.Settings):
     labels: int = option(10, "labelled clips of each motion; 0: all are", minimum=0)
     classes: int = option(K, "K, the motions", minimum=K, maximum=K)
     latent: int = option(64, "length of the latent vector z", minimum=1)
+    shift: int = option(0, "none: a motion is what moves", minimum=0, maximum=0)
     width: int = option(8, "channels of D's first layer; others: 2 and 4 times as many", minimum=1)
 
 
@@ -70,13 +71,16 @@ class Actions(training.Sequences, semi_supervised.SemiSupervisedGAN):
             Dropout(0.5, rng=rng), GlobalAvgPool(),
         )  # fmt: skip
         D = weight_norm(Sequential(f, Dense(4 * w, K, **drawn)))
-        self.hold_lengths(D)
+        for convolution in D.layers[0].layers[1:6:2]:
+            convolution.W.g.value[...] = math.sqrt(2)  # where they stay
         return G, D
 
-    def hold_lengths(self, D):
-        """Hold the lengths of the convolutions' weights; only the last layer learns its own."""
-        for convolution in D.layers[0].layers[1:6:2]:
-            convolution.W.g.value[...] = math.sqrt(2)
+    def start_at(self, x):
+        """Begin as drawn."""
+
+    def scaled(self, clips):
+        """Return clips as D sees them, from -1 to 1."""
+        return xp.to_device(data.to_signed(clips))
 
     @staticmethod
     def load_data(settings):
