@@ -46,6 +46,7 @@ class Settings(semi_supervised.Settings):
     labels: int = option(10, "labelled clips of each motion; 0: all are", minimum=0)
     classes: int = option(K, "K, the motions", minimum=K, maximum=K)
     latent: int = option(64, "length of the latent vector z", minimum=1)
+    lr_G: float = option(3e-3, "G's learning rate, which falls, too", minimum=1e-12)
     shift: int = option(0, "none: a motion is what moves", minimum=0, maximum=0)
     width: int = option(8, "channels of D's first layer; others: 2 and 4 times as many", minimum=1)
 
@@ -111,6 +112,10 @@ class Actions(training.Sequences, semi_supervised.SemiSupervisedGAN):
         clips = motions.load(n, split="test", seed=self.settings.seed)
         said = self.infer(self.D_average.net, clips.images).argmax(1)
         return {"error": float((said != clips.labels).mean())}
+
+    def report(self):
+        error = self.measured(2000)["error"]
+        return {"error": error, "errors": round(2000 * error)}
 
     def baselines(self, n):
         """Return the errors of a rule by hand, of single frames with all labels told, of chance."""
