@@ -63,7 +63,7 @@ class SSGAN(sngan.SNGAN):
         D, turn = self.discriminator_step(real)
         return {"D": D, "G": self.generator_step(len(real)), "turn": turn}
 
-    def parts(self):
+    def judges(self):
         """Return the network that judges pictures, and Q: D's trunk with one head or the other."""
         trunk, heads = self.D.layers
         return [Sequential(trunk, head) for head in heads.branches]
@@ -71,7 +71,7 @@ class SSGAN(sngan.SNGAN):
     def discriminator_step(self, real):
         # D descends max(0, 1 - D(x)) + max(0, 1 + D(G(z))) - beta log Q(turn | turned x)
         fake, _ = self.G.forward(self.noise(len(real)))
-        D, Q = self.parts()
+        D, Q = self.judges()
         real_score, real_tape = D.forward(real)
         fake_score, fake_tape = D.forward(fake)
         turn_loss, turned_tape, d_turned, _ = self.tell_turns(Q, real, self.settings.beta)
@@ -85,7 +85,7 @@ class SSGAN(sngan.SNGAN):
     def generator_step(self, n):
         # G ascends D(G(z)) + alpha log Q(turn | turned G(z))
         fake, G_tape = self.G.forward(self.noise(n))
-        D, Q = self.parts()
+        D, Q = self.judges()
         score, D_tape = D.forward(fake)
         _, turned_tape, d_turned, rotations_tape = self.tell_turns(Q, fake, self.settings.alpha)
         loss, d_score = losses.hinge_generator(score)
@@ -116,7 +116,7 @@ class SSGAN(sngan.SNGAN):
             return {}
         images = held_out.images[:1000]
         turned = [np.rot90(images, turn, axes=(1, 2)) for turn in range(4)]
-        Q = self.parts()[1]
+        Q = self.judges()[1]
         turns = np.array([self.infer(Q, x).argmax(1) for x in turned])
         return {"turn accuracy": float((turns == np.arange(4)[:, None]).mean())}
 

@@ -51,10 +51,10 @@ class VideoGAN(Clips):
         super().__init__(settings, shape, rng)
         mocogan = settings.network == "mocogan"
         self.G = (frame_by_frame if mocogan else two_streams)(settings, shape, rng)
-        seen = (at_once(shape[0]), EACH_FRAME, 256) if mocogan else (BY_TWO, BY_TWO, 0)
-        self.D_V = critic(settings, shape, *seen, rng)
-        seen = EACH_FRAME, EACH_FRAME, 256
-        self.D_I = critic(settings, (1, *shape[1:]), *seen, rng) if mocogan else None
+        layers = (at_once(shape[0]), EACH_FRAME, 256) if mocogan else (BY_TWO, BY_TWO, 0)
+        self.D_V = critic(settings, shape, *layers, rng)
+        layers = EACH_FRAME, EACH_FRAME, 256
+        self.D_I = critic(settings, (1, *shape[1:]), *layers, rng) if mocogan else None
         adam = lambda net, lr: Adam(net.params(), lr, betas=(0.5, 0.999)) if net else None
         self.opt_G = adam(self.G, settings.lr)
         self.opt_V, self.opt_I = (adam(D, settings.lr_D) for D in (self.D_V, self.D_I))

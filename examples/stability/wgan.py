@@ -4,7 +4,8 @@
 
 The critic f is trained towards that supremum, so that G descends a distance between real and
 generated samples. Clipping its weights to [-0.01, 0.01] bounds its slope by some K that nobody
-knows: it estimates K W. Momentum makes the critic unstable, hence RMSprop (section 4).
+knows: it estimates K W. Momentum makes the critic unstable, hence RMSprop (section 4). This critic
+has batch norm, too, and its score is then no estimate of a distance: docs/recipes.md.
 
     python examples/stability/wgan.py                        # glyphs
     python examples/stability/wgan.py --data mnist
