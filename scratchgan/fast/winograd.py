@@ -32,7 +32,7 @@ from scratchgan.fast import threads
 
 CHANNELS = 32  # with fewer, transforms and copies take as long as the products
 SMALL = 10**6  # multiply-adds of a product that OpenBLAS computes without rearranging its factors
-NUMBERS = 500_000  # of the points of pixels that are made and multiplied at once
+NUMBERS = 1_000_000  # of the points of pixels that are made and multiplied at once
 TOUCH = 50  # multiply-adds that take as long as to make a number of a point, or to copy one
 KERNEL = 20  # tiles: the transform of a kernel takes about as long as the products of so many
 
