@@ -25,9 +25,10 @@ def start(images, **options):
     )
 
 
-def test_weights_start_within_the_authors_bounds(images):
-    model, _ = start(images)
-    for net, bound in ((model.G, 0.05), (model.D, 0.005)):
+@pytest.mark.parametrize("options, of_G", [({}, 0.15), ({"bound": 0.05}, 0.05)])  # ours, the authors'
+def test_weights_start_within_their_bounds(images, options, of_G):
+    model, _ = start(images, **options)
+    for net, bound in ((model.G, of_G), (model.D, 0.005)):
         for name, param in net.named_params().items():
             largest = float(abs(param.value).max())
             assert largest == 0 if name.endswith("b") else 0.95 * bound < largest <= bound, name
@@ -48,6 +49,17 @@ def test_the_generator_begins_at_the_mean_image(images):
     model.begin_at_the_mean(images)
     bias = xp.to_host(model.G.layers[4].b.value).astype(np.float64)
     np.testing.assert_allclose(1 / (1 + np.exp(-bias)), images.mean(axis=0).ravel() / 255, atol=2e-7)
+
+
+def test_the_generator_begins_with_many_pictures(images):
+    """With the authors' bound all of G's first pictures are nearly the mean one: D has one thing to learn, and wins."""
+
+    def spread(bound):
+        model, batches = start(images, bound=bound)
+        model.begin_at_the_mean(images)
+        return float(model.G(xp.asarray(model.latent(200, np.random.default_rng(0)))).std(axis=0).mean())
+
+    assert spread(0.05) < 0.02 and spread(Settings.bound) > 0.08  # of real ones it is about 0.2
 
 
 def test_samples_are_signed_as_the_data_are(images):
