@@ -6,10 +6,12 @@ Reads each factor of a picture by ridge regression on features of the classifier
 whose factors are known; prints how much of a factor's variance it reads of others. Then it mixes pairs of samples of
 each run, A's first k styles and B's others, and prints for each k and factor how far the mixed sample has gone from
 B's factor to A's: the slope of (mixed - B) on (A - B); of classes, the share that are A's, where A and B differ. And it
-prints the mean squared length of paths in z and in w, both as `metrics.path_length` measures it.
+prints the mean squared length of paths in z and in w, both as `metrics.path_length` measures it, what paths in w would
+have at least, were they straight and even among features, and what the penalty sees: mean and spread of |J^T y|.
 """
 
 import argparse
+import math
 import sys
 
 import numpy as np
@@ -68,17 +70,35 @@ def look(model, reader, styles):
 
 
 def lengths(model, net):
-    """Return path length-LeNet on great circles in z, and on straight lines in w."""
+    """Return path length-LeNet on great circles in z, on straight lines in w, and the least that the latter can be.
+
+    The least is E |phi(b) - phi(a)|^2 of the ends a and b: no path from phi(a) to phi(b) has a smaller mean square.
+    """
     in_z = lambda z: net.body(model.generate(z))
     rng = np.random.default_rng(0)
     ends = [model.f_average.net(xp.to_device(model.latent(2000, rng))) for _ in range(2)]
     t = xp.to_device(rng.uniform(0, 1 - 1e-4, (2000, 1)), "float32")
-    total = 0.0
+    total, least = 0.0, 0.0
     for i in range(0, 2000, 250):
         a, b, when = ends[0][i : i + 250], ends[1][i : i + 250], t[i : i + 250]
         points = [net.body(model.drawn(repeated(a + (b - a) * s, model.styles))) for s in (when, when + 1e-4)]
         total += float((((points[1] - points[0]) / 1e-4) ** 2).sum())
-    return path_length(in_z, model.latent, rng=np.random.default_rng(0)), total / 2000
+        reached = [net.body(model.drawn(repeated(w, model.styles))) for w in (a, b)]
+        least += float(((reached[1] - reached[0]) ** 2).sum())
+    return path_length(in_z, model.latent, rng=np.random.default_rng(0)), total / 2000, least / 2000
+
+
+def slopes(model):
+    """Return mean and standard deviation of |J^T y|, which the penalty wants to be the same everywhere."""
+    rng, found = np.random.default_rng(0), []
+    for _ in range(20):
+        styles = repeated(model.f_average.net(xp.to_device(model.latent(100, rng))), model.styles)
+        picture, tape = model.g_average.net.forward(styles)
+        y = xp.to_device(rng.standard_normal(picture.shape) / math.prod(picture.shape[1:-1]) ** 0.5, "float32")
+        g, _ = model.g_average.net.pull(tape, y)
+        found.append((g**2).sum(2).mean(1) ** 0.5)
+    found = np.concatenate([xp.to_host(part) for part in found])
+    return found.mean(), found.std()
 
 
 def repeated(w, styles):
@@ -95,7 +115,8 @@ def main(argv=None):
         print("variance that is read:", *reader.explained.round(2))
         for run in options.runs:
             model = training.load_model(stylegan2.StyleGAN2, stylegan2.Settings, run)
-            print(run, "path length in z {:.4g}, in w {:.4g}".format(*lengths(model, reader.net)))
+            print(run, "path length in z {:.4g}, in w {:.4g}, at least {:.4g}".format(*lengths(model, reader.net)))
+            print("|J^T y|: {:.4g} +- {:.2g}".format(*slopes(model)))
             for k, row in enumerate(followed(model, reader, np.random.default_rng(0)), start=1):
                 print(f"A's first {k} of {model.styles} styles:", *row.round(2))
     except UserError as error:

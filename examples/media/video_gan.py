@@ -143,7 +143,7 @@ def frame_by_frame(settings, shape, rng):
     c = Fork(Columns(0, C), Columns(0, C))  # it makes the map, and scales its channels
     sizes, eighth = (C, C, 3 * settings.width // 2), (H // 8, W_ // 8)
     drawn = Sequential(c, styled(ConvTranspose2d, *sizes, eighth, 2, rng))  # f and b, (N, H, W_, 2)
-    return Sequential(Fork(p, drawn), moved(shape, rng), Tanh(), Fork(Sequential()))
+    return Sequential(Fork(p, drawn), moved(shape), Tanh(), Fork(Sequential()))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from PIL import Image
 
 from scratchgan import data, plots, xp
 from scratchgan.data import video
-from scratchgan.layers import BatchNorm, Conditional, Conv3d, Dense, FiLM, GaussianNoise, Pad
+from scratchgan.layers import BatchNorm, Conditional, Conv3d, Dense, FiLM, FixedMap, GaussianNoise, Pad
 from scratchgan.layers.activations import LeakyReLU, ReLU, Softmax
 from scratchgan.layers.compose import Add, Fork, Part, Sequential
 from scratchgan.layers.pairs import Bilinear, Mix
@@ -156,28 +156,46 @@ class MatrixProduct(Bilinear):
         return dy.swapaxes(2, 3) @ a
 
 
-def shift(frames, side, rng):
+class Offsets(FixedMap):
+    """y = gains x + constants, numbers x (N, T, 1) to (N, T, len(gains)): no Params, as nothing here is to be learned."""
+
+    def __init__(self, gains, constants):
+        self.gains, self.constants = (xp.to_device(numbers, np.float32) for numbers in (gains, constants))
+
+    def output_shape(self, shape):
+        return (*shape[:-1], len(self.gains))
+
+    def apply(self, x):
+        return x * self.gains
+
+    def adjoint(self, dy, shape):
+        return (dy * self.gains).sum(axis=-1, keepdims=True)
+
+    def forward(self, x, train=True):
+        y, shape = super().forward(x, train)
+        return y + self.constants, shape
+
+
+def shift(frames, side):
     """Return a network from p_t (N, T, 1) to the rows, or columns, that a frame takes: (N, T, side, side + 2).
 
-    At the start the weights [i, j] are a softmax over j, from -1 to side, of -SHARP (i - j - q)^2 / 2: a shift by
-    q = p side / 4 pixels. q^2 is the same for all j and makes no difference to it; what is left is linear in p.
+    The weights [i, j] are a softmax over j, from -1 to side, of -SHARP (i - j - q)^2 / 2: a shift by q = p side / 4
+    pixels. q^2 is the same for all j and makes no difference to it; what is left is linear in p.
     """
     apart = (np.arange(side)[:, None] - np.arange(-1, side + 1)).ravel()  # i - j
-    dense = Dense(1, apart.size, rng=rng)
-    dense.W.value[...] = xp.to_device(SHARP * side / 4 * apart)
-    dense.b.value[...] = xp.to_device(-SHARP / 2 * apart**2)
-    return Sequential(dense, Reshape(frames, side, side + 2), Softmax())
+    logits = Offsets(SHARP * side / 4 * apart, -SHARP / 2 * apart**2)
+    return Sequential(logits, Reshape(frames, side, side + 2), Softmax())
 
 
-def moved(shape, rng):
+def moved(shape):
     """Return a network from shifts p_t (N, T, 2) and two pictures f and b (N, H, W_, 2) to R(p_t) f C(p_t)^T + b.
 
     In a frame of (N, T, H, W_, 1) f is moved, down and to the right, as DRAW writes (Gregor et al. 2015). Around f
     there are zeros: what comes in from there is b.
     """
     T, H, W_, _ = shape
-    rows = Sequential(Part(0), Columns(0, 1), shift(T, H, rng), Reshape(T * H, H + 2))
-    columns = Sequential(Part(0), Columns(1, 2), shift(T, W_, rng))  # (N, T, W_, W_ + 2)
+    rows = Sequential(Part(0), Columns(0, 1), shift(T, H), Reshape(T * H, H + 2))
+    columns = Sequential(Part(0), Columns(1, 2), shift(T, W_))  # (N, T, W_, W_ + 2)
     f = Sequential(Part(1), Columns(0, 1), Pad(((1, 1), (1, 1))), Reshape(H + 2, W_ + 2))
     b = Sequential(Part(1), Columns(1, 2), Flatten())  # (N, H W_): one for all t
     down = Sequential(Fork(rows, f), Mix(), Reshape(T, H, W_ + 2))
