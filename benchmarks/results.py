@@ -76,7 +76,7 @@ SECTIONS = (
         "is one seed. The last row is what training images reach in the place of samples: a generator can be above "
         "it, and more is not always better (Theis, van den Oord & Bethge 2016). "
         "[adversarial_nets.md](adversarial_nets.md) has the protocol. The run at the paper's budget, here and among "
-        "the families below, has seed 1: seeds 0 and 2 collapse.",
+        "the families below, began with the authors' weights and seed 1: so begun, seeds 0 and 2 collapse.",
         {"log-likelihood": 1},
     ),
     Section(

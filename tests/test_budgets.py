@@ -78,11 +78,11 @@ def test_the_workshop_stays_small():
     known, and samplers that use D; by PyTorch's recurrent weights. It grew from 13,850 by several processes that train
     together (a group, shares of random numbers, a trial of a step, checksums, one voice, one end), by what codes of
     pictures are good for, by critics made into judges, and by pictures that are moved. It grew from 14,420 by the
-    networks of a StyleGAN2, and what is drawn by exchanging styles.
+    networks of a StyleGAN2, and what is drawn by exchanging styles; from 14,600 by a shift that nothing trains.
     """
     rooms = ("data", "metrics", "plots.py", "sounds.py", "control.py", "policy.py", "training", "tools", "support")
     rooms += ("parallel.py",)
-    assert lines(of_room(*rooms, "latent.py", "samplers.py")) <= 14_600
+    assert lines(of_room(*rooms, "latent.py", "samplers.py")) <= 14_620
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)

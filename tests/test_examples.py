@@ -123,7 +123,7 @@ EXAMPLES = {
     "gail": (gail.GAIL, gail.Settings, {"width": 8}),
     "actions": (actions.Actions, actions.Settings, {"width": 4, "clips": 200}),
     "video_gan": (video_gan.VideoGAN, video_gan.Settings, {"width": 4}),
-    "video_gan, mocogan": (video_gan.VideoGAN, video_gan.Settings, {"width": 4, "network": "mocogan"}),
+    "video_gan, vgan": (video_gan.VideoGAN, video_gan.Settings, {"width": 4, "network": "vgan"}),
     "pix2pix, RGB without skips": (pix2pix.Pix2Pix, pix2pix.Settings, {"width": 4, "channels": 3, "skip": False}),
 }  # fmt: skip
 # All but those that make a picture of a picture, or a sequence, of which each has tests of its own: they have no noise.

@@ -1,12 +1,12 @@
 """Clips of digits that fly: VGAN (Vondrick et al. 2016) and MoCoGAN (Tulyakov et al. 2018).
 
-    vgan      G(z) = m f + (1 - m) b, where f and the mask m move, and the background b does not
     mocogan   frame t is G_I(c, A s_t), s_t = GRU(e_t, s_t-1), a new e_t for each; D_I sees frames
               one by one, D_V all. Not the paper's: G_I moves one picture, R f(c) C^T + b(c)
+    vgan      G(z) = m f + (1 - m) b, where f and the mask m move, and the background b does not
     each D ascends  E log D(x) + E log(1 - D(G(z)))
     G ascends  E log D_V(G(z)) + E log D_I(a frame of G(z)) - lambda E m      (vgan has no D_I)
 
-    python examples/media/video_gan.py --network mocogan --lr 1e-3 --steps 5500   # no options: vgan
+    python examples/media/video_gan.py        # or --network vgan --lr 5e-4 --steps 3000
 """
 
 from dataclasses import dataclass
@@ -25,12 +25,12 @@ from scratchgan.training.clips import BY_TWO, EACH_FRAME, Clips, at_once, critic
 
 @dataclass
 class Settings(training.Settings):
-    steps: int = option(3000, "training steps: one is a step of each D and one of G", minimum=1)
+    steps: int = option(5500, "training steps: one is a step of each D and one of G", minimum=1)
     batch_size: int = option(24, "clips in a training step", minimum=1)
-    lr: float = option(5e-4, "learning rate of G", minimum=1e-12)
+    lr: float = option(1e-3, "learning rate of G", minimum=1e-12)
     lr_D: float = option(5e-4, "learning rate of each D", minimum=1e-12)
     data: str = option("straight", "straight: digits that fly; or a FOLDER of animations")
-    network: str = option("vgan", "which G, and which Ds", choices=("vgan", "mocogan"))
+    network: str = option("mocogan", "which G, and which Ds", choices=("mocogan", "vgan"))
     background: str = option("black", "what stays behind what moves", choices=("black", "still"))
     varied: bool = option(False, "digits of all faces, turned and sheared, not ten pictures")
     frames: int = option(8, "frames of a clip", choices=(8, 16))
