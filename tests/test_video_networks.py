@@ -9,7 +9,7 @@ import pytest
 from test_video_gan import start
 
 from scratchgan.examples.media import video_gan
-from scratchgan.layers import GRU, Dense, FiLM, Mix
+from scratchgan.layers import GRU, FiLM, Mix
 from scratchgan.layers.compose import Sequential
 from scratchgan.training import clips
 

@@ -157,7 +157,7 @@ class MatrixProduct(Bilinear):
 
 
 class Offsets(FixedMap):
-    """y = gains x + constants, numbers x (N, T, 1) to (N, T, len(gains)): no Params, as nothing here is to be learned."""
+    """y = gains x + constants, numbers x (N, T, 1) to (N, T, len(gains)): no Params, as nothing is to be learned."""
 
     def __init__(self, gains, constants):
         self.gains, self.constants = (xp.to_device(numbers, np.float32) for numbers in (gains, constants))
