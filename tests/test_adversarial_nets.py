@@ -55,7 +55,7 @@ def test_the_generator_begins_with_many_pictures(images):
     """With the authors' bound all of G's first pictures are nearly the mean one: D has one thing to learn, and wins."""
 
     def spread(bound):
-        model, batches = start(images, bound=bound)
+        model, _ = start(images, bound=bound)
         model.begin_at_the_mean(images)
         return float(model.G(xp.asarray(model.latent(200, np.random.default_rng(0)))).std(axis=0).mean())
 

@@ -179,7 +179,7 @@ def test_offsets_obey_the_laws(law):
 
 
 def test_how_a_picture_is_moved_is_not_learned():
-    """With R and C that learn, G drew another digit at each place (docs/video.md)."""
+    """If R and C learned, G could draw another digit at each place (docs/video.md)."""
     assert not start("mocogan")[0].G.layers[1].params()
 
 
