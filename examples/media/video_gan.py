@@ -6,7 +6,7 @@
     each D ascends  E log D(x) + E log(1 - D(G(z)))
     G ascends  E log D_V(G(z)) + E log D_I(a frame of G(z)) - lambda E m      (vgan has no D_I)
 
-    python examples/media/video_gan.py        # or --network vgan --lr 5e-4 --steps 3000
+    python examples/media/video_gan.py        # or --network vgan --lr 5e-4
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from scratchgan.training.clips import BY_TWO, EACH_FRAME, Clips, at_once, critic
 
 @dataclass
 class Settings(training.Settings):
-    steps: int = option(5500, "training steps: one is a step of each D and one of G", minimum=1)
+    steps: int = option(8500, "training steps: one is a step of each D and one of G", minimum=1)
     batch_size: int = option(24, "clips in a training step", minimum=1)
     lr: float = option(1e-3, "learning rate of G", minimum=1e-12)
     lr_D: float = option(5e-4, "learning rate of each D", minimum=1e-12)
