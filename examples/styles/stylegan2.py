@@ -30,14 +30,14 @@ W_DECAY = 0.995  # of the mean w
 
 @dataclass
 class Settings(training.Settings):
-    """Rates are the authors' code's; the other numbers suit small pictures: docs/stylegan2.md."""
+    """Numbers suit small pictures, and minutes of training: docs/stylegan2.md."""
 
-    steps: int = option(6000, "training steps: one is a step of D and one of G", minimum=1)
+    steps: int = option(7000, "training steps: one is a step of D and one of G", minimum=1)
     batch_size: int = option(16, "real samples in a training step; D compares up to four", minimum=2)
-    lr: float = option(2.5e-3, "learning rate; a hundredth of it for f", minimum=1e-12)
+    lr: float = option(5e-3, "learning rate; a hundredth of it for f", minimum=1e-12)
     size: int = option(28, "side of a picture: 2 stages up from 7, or 4 from 4", choices=(28, 64))
     channels: int = option(1, "1 for grey pictures, 3 for RGB", choices=(1, 3))
-    width: int = option(16, "channels next to the picture, as many more a stage below", minimum=1)
+    width: int = option(16, "channels next to the picture, twice as many a stage below", minimum=1)
     latent: int = option(64, "numbers of z, and of w", minimum=1)
     gamma: float = option(1.0, "weight of R1", minimum=0)
     path_weight: float = option(2.0, "weight of the penalty on path lengths", minimum=0)
@@ -53,15 +53,16 @@ class StyleGAN2(styled.StyledModel):
     def __init__(self, settings, shape, rng):
         super().__init__(settings, shape, rng)
         side, stages = {28: (7, 3), 64: (4, 5)}[settings.size]
-        widths = [settings.width * (stages - stage) for stage in range(stages)]  # 48, 32, 16
+        widths = [settings.width * 2**stage for stage in reversed(range(stages))]  # 64, 32, 16
         self.f = equalized(styled.mapping(settings.latent, rng))
         self.g = equalized(styled.synthesis(settings.latent, side, widths, shape[-1], rng))
         group = math.gcd(4, settings.batch_size)  # of samples that D compares
         self.D = equalized(styled.discriminator(side, widths, shape[-1], group, rng))
         self.styles = 2 * stages  # of 1 convolution, of 2 in each later stage, of the last pixels
-        self.opt_f = adam(self.f, settings.lr / 100, PATH_EVERY)
-        self.opt_g = adam(self.g, settings.lr, PATH_EVERY)
-        self.opt_D = adam(self.D, settings.lr, R1_EVERY)
+        paths = PATH_EVERY if settings.path_weight else 0  # without weight no step
+        self.opt_f = adam(self.f, settings.lr / 100, paths)
+        self.opt_g = adam(self.g, settings.lr, paths)
+        self.opt_D = adam(self.D, settings.lr, R1_EVERY if settings.gamma else 0)
         self.f_average, self.g_average = (EMA(net, settings.average) for net in (self.f, self.g))
         self.w_mean = xp.zeros(settings.latent, dtype="float32")
         self.path_length, self.taken = penalties.PathLength(), 0
@@ -70,9 +71,9 @@ class StyleGAN2(styled.StyledModel):
         real = xp.to_device(data.to_signed(batches.next()))  # (N, H, W, C)
         printed = {"D": self.discriminator_step(real), "G": self.generator_step(len(real))}
         printed["R1"], printed["path"] = xp.zeros(()), xp.zeros(())
-        if times := penalties.lazily(self.taken, R1_EVERY):
+        if self.settings.gamma and (times := penalties.lazily(self.taken, R1_EVERY)):
             printed["R1"] = self.slope_step(real, times)
-        if times := penalties.lazily(self.taken, PATH_EVERY):
+        if self.settings.path_weight and (times := penalties.lazily(self.taken, PATH_EVERY)):
             printed["path"] = self.path_step(len(real) // 2, times)
         self.taken += 1
         self.f_average.update()
@@ -137,8 +138,8 @@ class StyleGAN2(styled.StyledModel):
 
 
 def adam(net, lr, every):
-    """Return Adam for a game with a step more, of a penalty, in each `every` steps."""
-    share = every / (every + 1)  # so it moves and forgets as much in as many games (their code)
+    """Return Adam for a game with a step more, of a penalty, in each `every` games; 0: never."""
+    share = every / (every + 1) if every else 1  # so it moves and forgets as much in as many games
     return Adam(net.params(), lr * share, betas=(0.0, 0.99**share))
 
 
