@@ -145,7 +145,7 @@ def test_penalties_are_taken_in_turn():
 def adam_is_corrected():
     """n steps of which each is n / (n + 1) as long, and forgets so much less, are one step: the authors' code."""
     model, _ = start("stylegan2")
-    for optimizer, lr, every in ((model.opt_f, 5e-5, 4), (model.opt_g, 5e-3, 4), (model.opt_D, 5e-3, 16)):
+    for optimizer, lr, every in ((model.opt_f, 1e-4, 4), (model.opt_g, 1e-2, 4), (model.opt_D, 1e-2, 16)):
         assert optimizer.lr * (every + 1) / every == pytest.approx(lr)
         assert optimizer.betas[0] == 0 and optimizer.betas[1] ** ((every + 1) / every) == pytest.approx(0.99)
 
@@ -156,7 +156,7 @@ def test_adam_is_corrected():
 
 def test_a_penalty_without_weight_takes_no_step():
     model, batches = start("stylegan2", gamma=0.0, path_weight=0.0)
-    for optimizer, lr in ((model.opt_f, 5e-5), (model.opt_g, 5e-3), (model.opt_D, 5e-3)):
+    for optimizer, lr in ((model.opt_f, 1e-4), (model.opt_g, 1e-2), (model.opt_D, 1e-2)):
         assert (optimizer.lr, optimizer.betas) == (lr, (0.0, 0.99))
     for _ in range(3):  # the first would have both
         model.step(batches)

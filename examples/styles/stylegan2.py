@@ -9,7 +9,7 @@ two w, one for the coarse layers, one for the fine. Derivatives: docs/styles.md;
 docs/stylegan2.md.
 
     python examples/styles/stylegan2.py                       # glyphs
-    python examples/styles/stylegan2.py --path-weight 0       # path lengths as they come
+    python examples/styles/stylegan2.py --path-weight 0       # paths as they come, better digits
     python examples/styles/stylegan2.py --size 64 --data FOLDER --channels 3 --width 32
     python examples/styles/stylegan2.py mix runs/stylegan2    # coarse styles of one, fine of another
     python examples/styles/stylegan2.py truncate runs/stylegan2
@@ -34,7 +34,7 @@ class Settings(training.Settings):
 
     steps: int = option(7000, "training steps: one is a step of D and one of G", minimum=1)
     batch_size: int = option(16, "real samples in a training step; D compares up to four", minimum=2)
-    lr: float = option(5e-3, "learning rate; a hundredth of it for f", minimum=1e-12)
+    lr: float = option(1e-2, "learning rate; a hundredth of it for f", minimum=1e-12)
     size: int = option(28, "side of a picture: 2 stages up from 7, or 4 from 4", choices=(28, 64))
     channels: int = option(1, "1 for grey pictures, 3 for RGB", choices=(1, 3))
     width: int = option(16, "channels next to the picture, twice as many a stage below", minimum=1)
